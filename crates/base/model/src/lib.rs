@@ -1,0 +1,25 @@
+//! The words that every crate shares: tenants, series, matchers, rows, ids, sizes and reasons.
+//!
+//! Nothing here does I/O, and nothing here knows how rows travel or rest.
+
+pub mod histogram;
+pub mod id;
+pub mod labels;
+pub mod matcher;
+pub mod range;
+pub mod reason;
+pub mod rows;
+pub mod signal;
+pub mod size;
+pub mod tenant;
+
+pub use histogram::Histogram;
+pub use id::{BatchId, GroupId, ShardId};
+pub use labels::{Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use range::TimeRange;
+pub use reason::Reason;
+pub use rows::{Exemplar, LogPage, Metadata, Series};
+pub use signal::Signal;
+pub use size::ByteSize;
+pub use tenant::TenantId;

@@ -1,0 +1,35 @@
+//! The way to a service: its server itself when it is in this process, a channel when it is not.
+
+use std::time::Duration;
+use tonic::body::Body;
+use tonic::transport::{Endpoint, Uri};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service, ServiceExt};
+
+/// What generated clients are made of. Cheap to clone.
+pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+
+/// The largest message in either direction. Entries, rows and catalogs all are far below.
+pub const MAX_MESSAGE: usize = 256 << 20;
+
+/// A link to a server in this process: no socket, and no copy but the message's own encoding.
+pub fn in_memory<S>(server: S) -> Link
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(server.map_err(Into::into))
+}
+
+/// A link to a server at `http://host:port`, connected when first used and again whenever it breaks.
+pub fn to(uri: Uri) -> Link {
+    let endpoint = Endpoint::from(uri)
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20);
+    BoxCloneSyncService::new(endpoint.connect_lazy().map_err(Into::into))
+}

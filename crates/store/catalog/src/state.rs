@@ -1,0 +1,187 @@
+//! The catalog itself.
+
+use crate::command::{Command, Reply};
+use model::{ShardId, TenantId, TimeRange};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// All segments, and how far each shard was flushed. Clones share the entries.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Catalog {
+    version: u64,
+    shards: Vec<(ShardId, ShardEntry)>,
+    segments: BTreeMap<String, Arc<SegmentEntry>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ShardEntry {
+    /// The shard's log is in segments up to this index.
+    pub through: u64,
+    /// The catalog's version at which it became so.
+    pub version: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentEntry {
+    /// The object's name.
+    pub name: String,
+    pub shard: ShardId,
+    pub level: u8,
+    /// Log entries with `after < index <= through`.
+    pub after: u64,
+    pub through: u64,
+    pub term: u64,
+    /// Unix milliseconds.
+    pub created: i64,
+    pub rows: u64,
+    pub raw_bytes: u64,
+    pub bytes: u64,
+    /// Sorted by tenant.
+    pub tenants: Vec<TenantEntry>,
+}
+
+/// Whose rows a segment has, and of which time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantEntry {
+    pub tenant: TenantId,
+    pub rows: u64,
+    /// In the signal's unit, both included.
+    pub min: i64,
+    pub max: i64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the catalog cannot be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+impl SegmentEntry {
+    /// Whether it has rows of this tenant within the range.
+    pub fn holds(&self, tenant: &TenantId, range: TimeRange) -> bool {
+        let at = self.tenants.binary_search_by(|entry| entry.tenant.cmp(tenant));
+        at.is_ok_and(|at| TimeRange::new(self.tenants[at].min, self.tenants[at].max).overlaps(range))
+    }
+}
+
+impl Catalog {
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How far a shard was flushed; zero when never.
+    pub fn shard(&self, shard: ShardId) -> ShardEntry {
+        self.shards.iter().find(|(id, _)| *id == shard).map_or(ShardEntry::default(), |(_, entry)| *entry)
+    }
+
+    pub fn segments(&self) -> impl Iterator<Item = &Arc<SegmentEntry>> {
+        self.segments.values()
+    }
+
+    pub fn segment(&self, name: &str) -> Option<&Arc<SegmentEntry>> {
+        self.segments.get(name)
+    }
+
+    /// Applies a committed command, written as `Command::encode` does.
+    pub fn apply(&mut self, command: &[u8]) -> Reply {
+        match serde_json::from_slice(command) {
+            Ok(Command::Add { segment }) => self.add(segment),
+            Ok(Command::Remove { names }) => {
+                names.iter().for_each(|name| drop(self.segments.remove(name)));
+                self.version += 1;
+                Reply::Done { version: self.version }
+            }
+            Err(error) => Reply::Refused { why: error.to_string() },
+        }
+    }
+
+    fn add(&mut self, segment: SegmentEntry) -> Reply {
+        let entry = self.shard(segment.shard);
+        if segment.after != entry.through || segment.through <= segment.after {
+            return Reply::Taken { through: entry.through, version: entry.version };
+        }
+        self.version += 1;
+        let next = ShardEntry { through: segment.through, version: self.version };
+        match self.shards.iter_mut().find(|(id, _)| *id == segment.shard) {
+            Some((_, entry)) => *entry = next,
+            None => self.shards.push((segment.shard, next)),
+        }
+        self.segments.insert(segment.name.clone(), Arc::new(segment));
+        Reply::Done { version: self.version }
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Catalog, Error> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Signal;
+
+    fn segment(shard: u32, after: u64, through: u64) -> SegmentEntry {
+        let tenant = TenantEntry { tenant: TenantId::anonymous(), rows: 1, min: 10, max: 20 };
+        SegmentEntry {
+            name: format!("{shard}-{after}-{through}"),
+            shard: ShardId::new(Signal::Logs, shard),
+            level: 0,
+            after,
+            through,
+            term: 1,
+            created: 0,
+            rows: 1,
+            raw_bytes: 1,
+            bytes: 1,
+            tenants: vec![tenant],
+        }
+    }
+
+    fn add(catalog: &mut Catalog, shard: u32, after: u64, through: u64) -> Reply {
+        catalog.apply(&Command::Add { segment: segment(shard, after, through) }.encode())
+    }
+
+    #[test]
+    fn a_shards_segments_follow_one_another() {
+        let mut catalog = Catalog::default();
+        assert_eq!(add(&mut catalog, 0, 0, 5), Reply::Done { version: 1 });
+        assert_eq!(add(&mut catalog, 1, 0, 9), Reply::Done { version: 2 });
+        for (after, through) in [(0, 5), (0, 7), (6, 8), (4, 9), (5, 5)] {
+            assert_eq!(add(&mut catalog, 0, after, through), Reply::Taken { through: 5, version: 1 }, "{after}");
+        }
+        assert_eq!(add(&mut catalog, 0, 5, 8), Reply::Done { version: 3 });
+        assert_eq!(catalog.segments().count(), 3);
+        assert_eq!(Catalog::decode(&catalog.encode()).expect("reads"), catalog);
+    }
+
+    #[test]
+    fn a_removed_segment_leaves_no_gap_to_fill() {
+        let mut catalog = Catalog::default();
+        add(&mut catalog, 0, 0, 5);
+        catalog.apply(&Command::Remove { names: vec!["0-0-5".into(), "unknown".into()] }.encode());
+        assert_eq!(catalog.segments().count(), 0);
+        assert_eq!(add(&mut catalog, 0, 0, 5), Reply::Taken { through: 5, version: 1 });
+    }
+
+    #[test]
+    fn segments_know_whose_rows_they_have() {
+        let segment = segment(0, 0, 1);
+        let other = TenantId::new("other").expect("a name");
+        assert!(segment.holds(&TenantId::anonymous(), TimeRange::new(20, 30)));
+        assert!(!segment.holds(&TenantId::anonymous(), TimeRange::new(21, 30)));
+        assert!(!segment.holds(&other, TimeRange::ALL));
+    }
+
+    #[test]
+    fn nonsense_is_refused_and_changes_nothing() {
+        let mut catalog = Catalog::default();
+        for command in [&b""[..], b"{}", b"{\"do\":\"explode\"}"] {
+            assert!(matches!(catalog.apply(command), Reply::Refused { .. }));
+        }
+        assert_eq!(catalog.version(), 0);
+    }
+}
