@@ -30,7 +30,8 @@ use crate::state::State;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Runs one command. The exit code is 1 when rows are missing, doubled, unexpected or changed.
+/// Runs one command. The exit code is 1 when nothing was acknowledged, or rows are missing, doubled, unexpected or
+/// changed.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Logs(command) => load(Workload::logs(&command)?, &command.load, &command.reading).await,
@@ -62,11 +63,15 @@ async fn finish(
     state: &State,
     json: Option<&std::path::Path>,
 ) -> anyhow::Result<ExitCode> {
-    let mut report = report.unwrap_or_default();
-    if report.rows > 0 {
-        println!("{report}");
-    }
     let mut code = ExitCode::SUCCESS;
+    if let Some(report) = &report {
+        println!("{report}");
+        if report.rows == 0 {
+            eprintln!("no push was acknowledged");
+            code = ExitCode::FAILURE;
+        }
+    }
+    let mut report = report.unwrap_or_default();
     if let Some(reading) = reading {
         let findings = verify::verify(corpus, state, reading).await?;
         println!("{findings}");

@@ -25,6 +25,8 @@ pub enum DecodeError {
     TooLarge { len: usize, limit: usize },
     #[error("protobuf: {why}")]
     Protobuf { why: &'static str },
+    #[error("a histogram is not valid: {why}")]
+    Histogram { why: &'static str },
 }
 
 impl DecodeError {

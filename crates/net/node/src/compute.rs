@@ -1,0 +1,66 @@
+//! Runs work that computes or blocks, away from the threads that serve sockets, and never too much of a kind at once.
+
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Kinds of work that must not starve each other: reads cannot hurt writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pool {
+    Writes,
+    Flushes,
+    Reads,
+}
+
+#[derive(Debug, Clone)]
+pub struct Compute {
+    pools: [Arc<Semaphore>; 3],
+}
+
+impl Compute {
+    pub(crate) fn new(cores: usize) -> Compute {
+        let width = cores.max(1);
+        // Readers wait for disks and peers in between, so a few more of them keep the cores busy.
+        Compute { pools: [width, 1, width * 2].map(|permits| Arc::new(Semaphore::new(permits))) }
+    }
+
+    /// Runs a function when its pool has room. Panics of the function are passed on.
+    pub async fn run<T: Send + 'static>(&self, pool: Pool, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let semaphore = &self.pools[pool as usize];
+        // The semaphore is never closed; without a permit the work would only be less bounded.
+        let _permit = semaphore.acquire().await.ok();
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down; nobody waits for the result any more.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn a_pool_is_as_wide_as_it_says() {
+        let compute = Compute::new(2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let (compute, now, most) = (compute.clone(), now.clone(), most.clone());
+            running.spawn(async move {
+                let count = move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                };
+                compute.run(Pool::Writes, count).await;
+            });
+        }
+        running.join_all().await;
+        assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
+    }
+}

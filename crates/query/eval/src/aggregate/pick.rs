@@ -1,0 +1,123 @@
+//! Aggregations that answer some of their input series: topk, bottomk, limitk, limit_ratio.
+
+use crate::{
+    aggregate::Op,
+    budget::Budget,
+    column::{Cell, Column},
+    error::EvalError,
+    note::{Note, Notes},
+};
+use std::{cmp::Ordering, collections::BTreeMap};
+
+/// One group's chosen cells. A column is kept while at least one of its cells is chosen.
+pub struct Picked {
+    op: Op,
+    /// Per step, worst first: the chosen values and whose they are.
+    chosen: Vec<Vec<(f64, usize)>>,
+    columns: BTreeMap<usize, Kept>,
+    next: usize,
+}
+
+struct Kept {
+    column: Column,
+    cells: usize,
+}
+
+impl Picked {
+    pub fn new(op: Op, steps: usize) -> Picked {
+        Picked { op, chosen: vec![Vec::new(); steps], columns: BTreeMap::new(), next: 0 }
+    }
+
+    pub fn push(&mut self, mut column: Column, numbers: &[f64], budget: &Budget<'_>, notes: Notes<'_>) -> Result<(), EvalError> {
+        let id = self.next;
+        self.next += 1;
+        let mut cells = 0;
+        // Where this column's own place in [0, 1) lies, for ratios: its hash, so that it is always the same.
+        let place = (column.labels.id().0 >> 64) as u64 as f64 / u64::MAX as f64;
+        for step in 0..column.steps() {
+            let cell = column.get(step);
+            let number = numbers[step];
+            let (chosen, evicted) = match (self.op, cell) {
+                (_, Cell::Absent) => continue,
+                (Op::LimitRatio, _) => {
+                    let within = if number >= 0.0 { place < number || number == 1.0 } else { place >= 1.0 + number };
+                    (within && number != 0.0, None)
+                }
+                (Op::LimitK, _) => {
+                    let room = self.chosen[step].len() < number.max(0.0) as usize;
+                    if room {
+                        self.chosen[step].push((0.0, id));
+                    }
+                    (room, None)
+                }
+                (op, Cell::Histogram(_)) => {
+                    notes(Note::HistogramIgnored { aggregation: op.name() });
+                    (false, None)
+                }
+                (_, Cell::Float(value)) => self.compete(step, value, id, number),
+            };
+            if chosen {
+                cells += 1;
+            } else {
+                column.clear(step);
+            }
+            if let Some(loser) = evicted {
+                self.evict(loser, step, budget);
+            }
+        }
+        if cells > 0 {
+            budget.charge(column.size())?;
+            self.columns.insert(id, Kept { column, cells });
+        }
+        Ok(())
+    }
+
+    /// Whether a value is among the k best so far, and whom it pushes out.
+    fn compete(&mut self, step: usize, value: f64, id: usize, k: f64) -> (bool, Option<usize>) {
+        if k < 1.0 {
+            return (false, None);
+        }
+        let k = k as usize;
+        let (top, chosen) = (self.op == Op::TopK, &mut self.chosen[step]);
+        let full = chosen.len() >= k;
+        if full && !chosen.first().is_some_and(|worst| order(top, value, worst.0).is_gt()) {
+            return (false, None);
+        }
+        // Equal values keep the order in which they came: the later one is worse.
+        let at = chosen.partition_point(|(v, _)| order(top, *v, value).is_lt());
+        chosen.insert(at, (value, id));
+        (true, full.then(|| chosen.remove(0).1))
+    }
+
+    fn evict(&mut self, loser: usize, step: usize, budget: &Budget<'_>) {
+        let Some(kept) = self.columns.get_mut(&loser) else { return };
+        kept.column.clear(step);
+        kept.cells -= 1;
+        if kept.cells == 0 {
+            budget.release(kept.column.size());
+            self.columns.remove(&loser);
+        }
+    }
+
+    /// The chosen columns; of an instant query best first.
+    pub fn finish(mut self: Box<Picked>) -> Vec<Column> {
+        if self.chosen.len() == 1 && matches!(self.op, Op::TopK | Op::BottomK) {
+            let best_first = self.chosen[0].iter().rev();
+            return best_first.filter_map(|(_, id)| self.columns.remove(id)).map(|kept| kept.column).collect();
+        }
+        self.columns.into_values().map(|kept| kept.column).collect()
+    }
+}
+
+/// How good `a` is against `b`; NaN is worse than every number.
+fn order(top: bool, a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        _ => {
+            let ordering = a.partial_cmp(&b).unwrap_or(Ordering::Equal);
+            if top { ordering } else { ordering.reverse() }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Numbers: sums that keep their small parts, quantiles, and how floats are written.
+
+use std::fmt::Write;
+
+/// A sum with compensation (Kahan, in Neumaier's variant).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Kahan {
+    pub sum: f64,
+    pub compensation: f64,
+}
+
+impl Kahan {
+    pub fn new(first: f64) -> Kahan {
+        Kahan { sum: first, compensation: 0.0 }
+    }
+
+    pub fn add(&mut self, value: f64) {
+        let total = self.sum + value;
+        if total.is_infinite() {
+            self.compensation = 0.0;
+        } else if self.sum.abs() >= value.abs() {
+            self.compensation += (self.sum - total) + value;
+        } else {
+            self.compensation += (value - total) + self.sum;
+        }
+        self.sum = total;
+    }
+
+    pub fn value(&self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.compensation }
+    }
+}
+
+/// The mean of values added one by one. Sums first, and goes over to a running mean when the sum would overflow.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mean {
+    total: Kahan,
+    count: f64,
+    running: bool,
+}
+
+impl Mean {
+    pub fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if !self.running {
+            let mut total = self.total;
+            total.add(value);
+            if self.count == 1.0 || !total.sum.is_infinite() {
+                self.total = total;
+                return;
+            }
+            // The sum overflows: from here on keep the mean itself.
+            self.running = true;
+            let before = self.count - 1.0;
+            self.total = Kahan { sum: self.total.sum / before, compensation: self.total.compensation / before };
+        }
+        let mean = self.total.sum;
+        if mean.is_infinite() {
+            if value.is_infinite() && (mean > 0.0) == (value > 0.0) {
+                return; // The mean of equal infinities stays what it is.
+            }
+            if value.is_finite() {
+                return; // A finite value cannot change an infinite mean.
+            }
+        }
+        let share = (self.count - 1.0) / self.count;
+        let mut total = Kahan { sum: share * mean, compensation: share * self.total.compensation };
+        total.add(value / self.count);
+        self.total = total;
+    }
+
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    pub fn value(&self) -> f64 {
+        if self.running {
+            return self.total.value();
+        }
+        let Kahan { sum, compensation } = self.total;
+        if sum.is_infinite() {
+            return sum / self.count;
+        }
+        sum / self.count + compensation / self.count
+    }
+}
+
+/// Count, mean and squared deviations of values added one by one (Welford, compensated).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deviation {
+    count: f64,
+    mean: Kahan,
+    squares: Kahan,
+}
+
+impl Deviation {
+    pub fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - (self.mean.sum + self.mean.compensation);
+        self.mean.add(delta / self.count);
+        self.squares.add(delta * (value - (self.mean.sum + self.mean.compensation)));
+    }
+
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    /// The population variance.
+    pub fn variance(&self) -> f64 {
+        (self.squares.sum + self.squares.compensation) / self.count
+    }
+}
+
+/// The φ-quantile of values in any order, interpolated between neighbours; sorts them. NaN counts as smallest.
+pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
+        (true, true) => std::cmp::Ordering::Equal,
+        (true, false) => std::cmp::Ordering::Less,
+        (false, true) => std::cmp::Ordering::Greater,
+        _ => a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal),
+    });
+    let rank = q * (values.len() as f64 - 1.0);
+    let lower = (rank.floor().max(0.0) as usize).min(values.len() - 1);
+    let upper = (lower + 1).min(values.len() - 1);
+    let weight = rank - rank.floor();
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// A float as Prometheus writes it in labels and answers (Go's `%f` with the fewest digits that read back).
+pub fn plain(value: f64) -> String {
+    if value.is_nan() {
+        return "NaN".into();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.into();
+    }
+    format!("{value}")
+}
+
+/// A float as Go's `%g` writes it: an exponent for very small and very large numbers. For messages.
+pub fn general(value: f64) -> String {
+    let magnitude = value.abs();
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+        return plain(value);
+    }
+    let text = format!("{value:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let mut out = digits.to_owned();
+    let sign = if exponent < 0 { '-' } else { '+' };
+    write!(out, "e{sign}{:02}", exponent.abs()).expect("writing to a string does not fail");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_parts_survive_a_sum() {
+        let mut sum = Kahan::default();
+        for value in [1.0, 1e100, 1.0, -1e100] {
+            sum.add(value);
+        }
+        assert_eq!(sum.value(), 2.0);
+    }
+
+    #[test]
+    fn a_mean_does_not_overflow() {
+        let mean = |values: &[f64]| {
+            let mut mean = Mean::default();
+            values.iter().for_each(|v| mean.add(*v));
+            mean.value()
+        };
+        assert_eq!(mean(&[1.0, 2.0, 3.0]), 2.0);
+        assert!((mean(&[f64::MAX, f64::MAX, f64::MAX]) / f64::MAX - 1.0).abs() < 1e-12);
+        assert_eq!(mean(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(mean(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+    }
+
+    #[test]
+    fn quantiles_interpolate() {
+        assert_eq!(quantile(0.5, &mut [3.0, 1.0]), 2.0);
+        assert_eq!(quantile(1.5, &mut [3.0, 1.0]), f64::INFINITY);
+        assert!(quantile(0.5, &mut []).is_nan());
+    }
+
+    #[test]
+    fn floats_are_written_as_go_writes_them() {
+        for (value, text) in [(1.0, "1"), (0.1, "0.1"), (1e21, "1e+21"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf"), (-2.5, "-2.5")] {
+            assert_eq!(general(value), text);
+        }
+        assert_eq!(plain(1e-7), "0.0000001");
+    }
+}

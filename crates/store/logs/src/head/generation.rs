@@ -1,0 +1,187 @@
+//! Batches between two cuts: what a flush writes and a view reads.
+
+use super::{Counts, Payload};
+use crate::error::Error;
+use model::{Labels, TenantId, TimeRange};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use wire::batch::Header;
+
+/// Only grows, in the order of the log, until it is cut; then it never changes.
+#[derive(Default)]
+pub struct Generation(RwLock<HashMap<TenantId, TenantBatches>>);
+
+/// One tenant's batches. Chunks are shared with views, so that taking a list costs one pointer for many batches.
+pub struct TenantBatches {
+    streams: Arc<Streams>,
+    chunks: Vec<Arc<Vec<BatchIndex>>>,
+    rows: u64,
+    raw_bytes: u64,
+    memory_bytes: u64,
+    times: TimeRange,
+}
+
+/// The streams of a tenant in a generation, numbered as they came.
+#[derive(Default, Clone)]
+pub struct Streams {
+    by_key: HashMap<u128, u32>,
+    by_labels: HashMap<Labels, u32>,
+    labels: Vec<Labels>,
+}
+
+/// What is known of a batch without reading it.
+#[derive(Clone)]
+pub struct BatchIndex {
+    pub index: u64,
+    pub sequence: u64,
+    pub rows: u32,
+    pub body_len: u32,
+    pub times: TimeRange,
+    pub streams: Box<[StreamRows]>,
+    pub rest: Arc<dyn Payload>,
+}
+
+/// Rows of one stream in a batch.
+#[derive(Clone, Copy)]
+pub struct StreamRows {
+    pub stream: u32,
+    pub times: TimeRange,
+}
+
+const CHUNK: usize = 64;
+
+impl Generation {
+    /// The stream keys of a batch that this generation does not know. Those that `before` knows go to `found`
+    /// instead.
+    pub fn unknown(
+        &self,
+        header: &Header,
+        before: Option<&Generation>,
+        found: &mut HashMap<u128, Labels>,
+    ) -> Vec<u128> {
+        let missing: Vec<u128> = {
+            let tenants = self.read();
+            let streams = tenants.get(&header.tenant).map(|tenant| &tenant.streams);
+            let known = |key: &u128| streams.is_some_and(|s| s.by_key.contains_key(key));
+            header.streams.iter().map(|s| s.key).filter(|key| !known(key)).collect()
+        };
+        if missing.is_empty() {
+            return missing;
+        }
+        let before = before.map(Generation::read);
+        let streams = before.as_ref().and_then(|tenants| tenants.get(&header.tenant)).map(|tenant| &tenant.streams);
+        let mut unknown = Vec::new();
+        for key in missing {
+            match streams.and_then(|s| s.by_key.get(&key).map(|id| s.labels[*id as usize].clone())) {
+                Some(labels) => drop(found.insert(key, labels)),
+                None => unknown.push(key),
+            }
+        }
+        unknown
+    }
+
+    /// Adds a batch; `labels` has those of its streams that this generation may not know.
+    pub fn add(
+        &self,
+        index: u64,
+        sequence: u64,
+        header: &Header,
+        labels: &HashMap<u128, Labels>,
+        rest: Arc<dyn Payload>,
+    ) -> Result<(), Error> {
+        let mut tenants = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let tenant = tenants.entry(header.tenant.clone()).or_insert_with(|| TenantBatches {
+            streams: Arc::default(),
+            chunks: Vec::new(),
+            rows: 0,
+            raw_bytes: 0,
+            memory_bytes: 256,
+            times: TimeRange::EMPTY,
+        });
+        let mut streams = Vec::with_capacity(header.streams.len());
+        for stream in &header.streams {
+            let id = match tenant.streams.by_key.get(&stream.key) {
+                Some(id) => *id,
+                None => {
+                    let labels = labels.get(&stream.key).ok_or_else(|| Error::Labels {
+                        index,
+                        why: "a stream was forgotten while its batch was added".to_owned(),
+                    })?;
+                    tenant.memory_bytes += labels.packed().len() as u64 + 120;
+                    Arc::make_mut(&mut tenant.streams).insert(stream.key, labels)
+                }
+            };
+            streams.push(StreamRows { stream: id, times: stream.times });
+        }
+        tenant.rows += u64::from(header.rows);
+        tenant.raw_bytes += u64::from(header.body_len);
+        tenant.memory_bytes += 128 + 24 * streams.len() as u64;
+        tenant.times = tenant.times.union(header.times);
+        let batch = BatchIndex {
+            index,
+            sequence,
+            rows: header.rows,
+            body_len: header.body_len,
+            times: header.times,
+            streams: streams.into(),
+            rest,
+        };
+        match tenant.chunks.last_mut() {
+            Some(chunk) if chunk.len() < CHUNK => Arc::make_mut(chunk).push(batch),
+            _ => tenant.chunks.push(Arc::new(vec![batch])),
+        }
+        Ok(())
+    }
+
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<TenantId> = self.read().keys().cloned().collect();
+        tenants.sort();
+        tenants
+    }
+
+    /// A tenant's streams and batches as they are now.
+    pub fn batches(&self, tenant: &TenantId) -> Option<(Arc<Streams>, Vec<Arc<Vec<BatchIndex>>>)> {
+        self.read().get(tenant).map(|t| (t.streams.clone(), t.chunks.clone()))
+    }
+
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for tenant in self.read().values() {
+            counts.add(Counts {
+                tenants: 1,
+                batches: tenant.chunks.iter().map(|chunk| chunk.len() as u64).sum(),
+                rows: tenant.rows,
+                raw_bytes: tenant.raw_bytes,
+                memory_bytes: tenant.memory_bytes,
+                times: Counts::range(tenant.times),
+            });
+        }
+        counts
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<TenantId, TenantBatches>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Streams {
+    fn insert(&mut self, key: u128, labels: &Labels) -> u32 {
+        // Two texts may mean the same labels.
+        let next = self.labels.len() as u32;
+        let id = *self.by_labels.entry(labels.clone()).or_insert(next);
+        if id == next {
+            self.labels.push(labels.clone());
+        }
+        self.by_key.insert(key, id);
+        id
+    }
+
+    pub fn id(&self, key: u128) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The labels of stream `n` at place `n`.
+    pub fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+}

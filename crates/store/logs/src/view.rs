@@ -1,0 +1,134 @@
+//! A consistent look at a head, and reads through it.
+
+use crate::error::Error;
+use crate::head::{BatchIndex, Generation, Streams};
+use crate::rows;
+use crate::selection::Selection;
+use memchr::memmem::Finder;
+use model::{Labels, LogPage, Matcher, TenantId, TimeRange};
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Rows that were in a head when it was taken; later ones stay out. It keeps its rows readable while it lives.
+#[derive(Clone)]
+pub struct View {
+    generations: Vec<Arc<Generation>>,
+    /// Batches with a higher number came later.
+    bound: u64,
+}
+
+impl View {
+    pub(crate) fn new(generations: Vec<Arc<Generation>>, bound: u64) -> View {
+        View { generations, bound }
+    }
+
+    /// The selected rows of a tenant, oldest batches first. Only batches that overlap the range and have a matching
+    /// stream are read.
+    pub fn pages(&self, tenant: &TenantId, selection: &Selection) -> HeadPages {
+        let mut work = VecDeque::new();
+        for generation in &self.generations {
+            let Some((streams, chunks)) = generation.batches(tenant) else { continue };
+            let wanted: Arc<[bool]> = streams.labels().iter().map(|labels| selection.matches(labels)).collect();
+            for batch in self.batches(&chunks, selection.range) {
+                // A stream that came after the view was taken has no number in it.
+                let wants = |id: u32| wanted.get(id as usize).copied().unwrap_or(false);
+                if batch.streams.iter().any(|s| wants(s.stream) && s.times.overlaps(selection.range)) {
+                    work.push_back((streams.clone(), wanted.clone(), batch.clone()));
+                }
+            }
+        }
+        let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
+        HeadPages { work, finders, range: selection.range, ready: VecDeque::new() }
+    }
+
+    /// The label sets that meet all matchers and have rows in batches that overlap the range.
+    pub fn series(&self, tenant: &TenantId, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
+        let mut found = BTreeSet::new();
+        for generation in &self.generations {
+            let Some((streams, chunks)) = generation.batches(tenant) else { continue };
+            let mut present = vec![false; streams.labels().len()];
+            for batch in self.batches(&chunks, range) {
+                for stream in batch.streams.iter().filter(|s| s.times.overlaps(range)) {
+                    if let Some(present) = present.get_mut(stream.stream as usize) {
+                        *present = true;
+                    }
+                }
+            }
+            let labels = streams.labels().iter().zip(present).filter(|(_, present)| *present).map(|(labels, _)| labels);
+            found.extend(labels.filter(|labels| Matcher::all(matchers, labels)).cloned());
+        }
+        found.into_iter().collect()
+    }
+
+    /// How many rows the batches hold that overlap the range, at most.
+    pub fn rows(&self, tenant: &TenantId, range: TimeRange) -> u64 {
+        let batches = self.generations.iter().filter_map(|generation| generation.batches(tenant));
+        batches.map(|(_, chunks)| self.batches(&chunks, range).map(|b| u64::from(b.rows)).sum::<u64>()).sum()
+    }
+
+    fn batches<'a>(
+        &self,
+        chunks: &'a [Arc<Vec<BatchIndex>>],
+        range: TimeRange,
+    ) -> impl Iterator<Item = &'a BatchIndex> + use<'a> {
+        let bound = self.bound;
+        let all = chunks.iter().flat_map(|chunk| chunk.iter());
+        all.filter(move |batch| batch.sequence <= bound && batch.times.overlaps(range))
+    }
+}
+
+/// Reads one batch at a time.
+pub struct HeadPages {
+    work: VecDeque<(Arc<Streams>, Arc<[bool]>, BatchIndex)>,
+    finders: Vec<Finder<'static>>,
+    range: TimeRange,
+    ready: VecDeque<LogPage>,
+}
+
+impl Iterator for HeadPages {
+    type Item = Result<LogPage, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(page) = self.ready.pop_front() {
+                return Some(Ok(page));
+            }
+            let (streams, wanted, batch) = self.work.pop_front()?;
+            if let Err(error) = self.read(&streams, &wanted, &batch) {
+                self.work.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl HeadPages {
+    fn read(&mut self, streams: &Streams, wanted: &[bool], batch: &BatchIndex) -> Result<(), Error> {
+        let body = rows::read_body(batch)?;
+        if !self.finders.iter().all(|finder| finder.find(&body).is_some()) {
+            return Ok(());
+        }
+        let error = |source| Error::Body { index: batch.index, source };
+        let mut places: HashMap<u32, usize> = HashMap::new();
+        for stream in wire::loki::streams(&body) {
+            let stream = stream.map_err(error)?;
+            let Some(id) = streams.id(wire::loki::key(stream.labels)) else { continue };
+            if !wanted.get(id as usize).copied().unwrap_or(false) {
+                continue;
+            }
+            let place = *places.entry(id).or_insert_with(|| {
+                self.ready.push_back(LogPage::new(streams.labels()[id as usize].clone()));
+                self.ready.len() - 1
+            });
+            for entry in stream.entries() {
+                let entry = entry.map_err(error)?;
+                let line = entry.line.as_bytes();
+                if self.range.contains(entry.time) && self.finders.iter().all(|f| f.find(line).is_some()) {
+                    self.ready[place].push(entry.time, entry.line, rows::metadata(batch.index, &entry)?);
+                }
+            }
+        }
+        self.ready.retain(|page| !page.is_empty());
+        Ok(())
+    }
+}

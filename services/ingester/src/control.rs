@@ -1,0 +1,123 @@
+//! The control group: a group like the shards', whose state machine is the catalog.
+
+use crate::error::Error;
+use bytes::Bytes;
+use catalog::{Catalog, Command, Reply};
+use consensus::{Committed, Group, Host, StateMachine};
+use model::GroupId;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::watch;
+
+/// How many entries are logged before a new snapshot of the catalog is stored.
+const SNAPSHOT_EVERY: u64 = 256;
+
+/// This node's copy of the catalog, and the way to change it. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    version: watch::Sender<u64>,
+    led: watch::Sender<Option<u64>>,
+    group: OnceLock<Group>,
+}
+
+#[derive(Default)]
+struct State {
+    catalog: Arc<Catalog>,
+    applied: u64,
+    snapshot: u64,
+}
+
+struct Machine(Arc<Shared>);
+
+impl StateMachine for Machine {
+    fn apply(&mut self, entry: Committed) -> Bytes {
+        let mut state = self.0.lock();
+        let reply = Arc::make_mut(&mut state.catalog).apply(&entry.data);
+        state.applied = entry.index;
+        self.0.version.send_replace(state.catalog.version());
+        reply.encode().into()
+    }
+
+    fn restore(&mut self, index: u64, snapshot: Bytes) {
+        let mut state = self.0.lock();
+        if !snapshot.is_empty() {
+            match Catalog::decode(&snapshot) {
+                Ok(catalog) => state.catalog = Arc::new(catalog),
+                // It carries a checksum, so this is a snapshot of a newer version: nothing here can go on.
+                Err(error) => panic!("the snapshot of the control group at {index}: {error}"),
+            }
+        }
+        (state.applied, state.snapshot) = (index, index);
+        self.0.version.send_replace(state.catalog.version());
+    }
+
+    fn lead(&mut self, term: Option<u64>) {
+        self.0.led.send_replace(term);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Control {
+    /// Opens the group and waits until this node leads it and has applied its log.
+    pub async fn open(host: &Host, me: consensus::Node) -> Result<Control, Error> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            version: watch::Sender::new(0),
+            led: watch::Sender::new(None),
+            group: OnceLock::new(),
+        });
+        let group = host.group(GroupId::CONTROL, &[me], Box::new(Machine(shared.clone()))).map_err(Error::Control)?;
+        let _ = shared.group.set(group);
+        let mut led = shared.led.subscribe();
+        // The sender lives as long as the group does.
+        let _ = led.wait_for(Option::is_some).await;
+        Ok(Control { shared })
+    }
+
+    /// The catalog as this node knows it.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared.lock().catalog.clone()
+    }
+
+    /// The catalog, once it is at least at this version.
+    pub async fn at_least(&self, version: u64) -> Arc<Catalog> {
+        let mut versions = self.shared.version.subscribe();
+        let _ = versions.wait_for(|now| *now >= version).await;
+        self.catalog()
+    }
+
+    pub async fn propose(&self, command: &Command) -> Result<Reply, Error> {
+        Ok(Reply::decode(&self.propose_raw(command.encode().into()).await?))
+    }
+
+    /// Commits a command that is written already. May use the log's reserve: with it, a full disk can shrink.
+    pub async fn propose_raw(&self, command: Bytes) -> Result<Bytes, Error> {
+        let group = self.shared.group.get().ok_or(Error::Control(consensus::Error::Stopping))?;
+        let reply = group.propose_urgent(command).await.map_err(Error::Control)?.reply;
+        self.compact(group).await;
+        Ok(reply)
+    }
+
+    async fn compact(&self, group: &Group) {
+        let (through, catalog) = {
+            let mut state = self.shared.lock();
+            if state.applied < state.snapshot + SNAPSHOT_EVERY {
+                return;
+            }
+            state.snapshot = state.applied;
+            (state.applied, state.catalog.clone())
+        };
+        if let Err(error) = group.compact(through, catalog.encode().into()).await {
+            tracing::warn!(%error, "the control group's log was not cut; it will be tried again");
+        }
+    }
+}

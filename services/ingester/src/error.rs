@@ -1,0 +1,54 @@
+//! Why an ingester could not do what was asked.
+
+use model::{ByteSize, Reason, ShardId};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("shard {shard} is not kept here")]
+    NotHere { shard: ShardId },
+    #[error("shard {shard}: {source}")]
+    Consensus { shard: ShardId, source: consensus::Error },
+    #[error("the control group: {0}")]
+    Control(consensus::Error),
+    #[error("heads take {used} of memory, the limit is {limit} (ingester.memory.heads): flushing makes room")]
+    HeadsFull { used: ByteSize, limit: ByteSize },
+    #[error("batches on their way take {used}, the limit is {limit} (ingester.memory.in_flight)")]
+    Busy { used: ByteSize, limit: ByteSize },
+    #[error("the entry cannot be read: {0}")]
+    Entry(#[from] wire::error::DecodeError),
+    #[error("an entry of {found} was sent to shard {shard}")]
+    Signal { shard: ShardId, found: model::Signal },
+    #[error(transparent)]
+    Logs(#[from] logs::Error),
+    #[error(transparent)]
+    Metrics(#[from] metrics::Error),
+    #[error(transparent)]
+    Store(#[from] objects::Error),
+    #[error(transparent)]
+    Catalog(#[from] catalog::Error),
+    #[error("the catalog refused a segment of {shard}: {why}")]
+    Refused { shard: ShardId, why: String },
+    #[error("the snapshot of {0} cannot be read")]
+    Snapshot(ShardId),
+    #[error("log entry {index} of {shard} cannot be read back: {why}")]
+    Log { shard: ShardId, index: u64, why: String },
+    #[error("the object store could not be reached within {waited:?}: {why}")]
+    StoreAway { waited: std::time::Duration, why: String },
+}
+
+impl Error {
+    pub fn reason(&self) -> Reason {
+        match self {
+            Error::Consensus { source, .. } | Error::Control(source) => source.reason(),
+            Error::NotHere { .. } | Error::HeadsFull { .. } | Error::Busy { .. } | Error::StoreAway { .. } => {
+                Reason::Unavailable
+            }
+            Error::Entry(error) => error.reason(),
+            Error::Signal { .. } => Reason::BadInput,
+            Error::Logs(error) => error.reason(),
+            Error::Metrics(error) => error.reason(),
+            Error::Store(error) => error.reason(),
+            Error::Catalog(_) | Error::Refused { .. } | Error::Snapshot(_) | Error::Log { .. } => Reason::Internal,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Writes heads to the object store, in the order that makes every row appear once.
+//!
+//! 1. Cut the head at an applied index. 2. Write one segment. 3. Have the catalog take it, which it does only where
+//! the shard's last segment ended. 4. Log that it is flushed: applying that drops the cut rows. 5. Cut the log.
+//! A crash between any two steps leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
+
+use crate::control::Control;
+use crate::error::Error;
+use crate::settings::FlushSettings;
+use crate::shard::{Cut, Shard};
+use crate::signal::Head;
+use block::{Directory, SegmentMeta};
+use bytes::Bytes;
+use catalog::{Command, Reply, SegmentEntry, TenantEntry};
+use node::{Compute, Pool, Stopping};
+use objects::Store;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use wire::batch::Entry;
+
+/// What flushes need, shared by those of all shards.
+#[derive(Clone)]
+pub struct Flusher {
+    pub control: Control,
+    pub store: Store,
+    pub compute: Compute,
+    pub settings: FlushSettings,
+    pub counts: Arc<Counts>,
+    /// Why the object store cannot be reached, and since when.
+    pub away: watch::Sender<Option<Away>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Away {
+    pub since: SystemTime,
+    pub why: String,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub segments: AtomicU64,
+    pub rows: AtomicU64,
+    pub raw_bytes: AtomicU64,
+    pub bytes: AtomicU64,
+    pub failures: AtomicU64,
+}
+
+impl Flusher {
+    /// Flushes a shard whenever it is due, until the process stops.
+    pub async fn keep<H: Head>(self, shard: Arc<Shard<H>>, mut stopping: Stopping) {
+        loop {
+            let wanted = tokio::select! {
+                () = stopping.wait() => return,
+                () = tokio::time::sleep(self.settings.check) => false,
+                () = shard.wanted.notified() => true,
+            };
+            if !(wanted || self.is_due(&shard)) {
+                continue;
+            }
+            tokio::select! {
+                // What was not flushed stays in the log.
+                () = stopping.wait() => return,
+                result = self.flush(&shard) => if let Err(error) = result {
+                    tracing::error!(shard = %shard.id, %error, "the flush failed; its rows stay in the log and it will be tried again");
+                    self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                },
+            }
+        }
+    }
+
+    fn is_due<H: Head>(&self, shard: &Shard<H>) -> bool {
+        let stats = shard.stats();
+        let limits = &self.settings;
+        stats.rows > 0
+            && (stats.raw_bytes >= limits.bytes.0
+                || stats.rows >= limits.rows
+                || stats.memory_bytes >= limits.memory.0
+                || shard.since().is_some_and(|since| Instant::now() - since >= limits.age))
+    }
+
+    /// Flushes what was applied so far. Waits for the object store as long as it takes.
+    pub async fn flush<H: Head>(&self, shard: &Arc<Shard<H>>) -> Result<(), Error> {
+        let Some(term) = *shard.led.borrow() else { return Ok(()) };
+        let Some(cut) = shard.cut()? else { return self.release(shard).await };
+        fail::fail_point!("flush::after_cut");
+        let known = self.control.catalog().shard(shard.id);
+        if known.through >= cut.through {
+            // An earlier try got as far as the catalog.
+            self.log_flushed(shard, known.through, known.version).await?;
+            return self.release(shard).await;
+        }
+        let (entry, data) = self.encode(shard, cut, term).await?;
+        fail::fail_point!("flush::after_encode");
+        self.upload(&entry.name, data).await;
+        fail::fail_point!("flush::after_upload");
+        self.publish(shard, entry).await?;
+        self.release(shard).await
+    }
+
+    /// Encodes on the pool that lets one flush at a time use memory.
+    async fn encode<H: Head>(
+        &self,
+        shard: &Shard<H>,
+        cut: Arc<Cut<H>>,
+        term: u64,
+    ) -> Result<(SegmentEntry, Bytes), Error> {
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+        let (after, through) = (cut.after, cut.through);
+        let meta = SegmentMeta { shard: shard.id, level: 0, after, through, term, created };
+        self.compute
+            .run(Pool::Flushes, move || {
+                let (data, directory) = block::write(meta, H::encode(&cut.frozen)?);
+                Ok((describe(&directory, data.len() as u64), data))
+            })
+            .await
+    }
+
+    /// Tries until it is done: the rows stay readable in the head, and writes go on, while the store is away.
+    async fn upload(&self, name: &str, data: Bytes) {
+        let mut pause = Duration::from_millis(200).min(self.settings.retry);
+        while let Err(error) = self.store.put(name, data.clone()).await {
+            self.counts.failures.fetch_add(1, Ordering::Relaxed);
+            let why = error.to_string();
+            let known = self.away.send_if_modified(|away| match away {
+                Some(away) => {
+                    away.why = why.clone();
+                    false
+                }
+                None => {
+                    *away = Some(Away { since: SystemTime::now(), why: why.clone() });
+                    true
+                }
+            });
+            if known {
+                tracing::warn!(error = why, "the object store is away: writes go on, flushes wait for it");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.settings.retry);
+        }
+        if self.away.send_replace(None).is_some() {
+            tracing::info!("the object store is back: flushes catch up");
+        }
+    }
+
+    /// Steps 3 and 4.
+    async fn publish<H: Head>(&self, shard: &Shard<H>, entry: SegmentEntry) -> Result<(), Error> {
+        let counted = (entry.rows, entry.raw_bytes, entry.bytes);
+        let (name, own) = (entry.name.clone(), entry.through);
+        let reply = self.control.propose(&Command::Add { segment: entry }).await?;
+        fail::fail_point!("flush::after_catalog");
+        let (through, version) = match reply {
+            Reply::Done { version } => (own, version),
+            // The object that was written for nothing is swept later.
+            Reply::Taken { through, version } => {
+                tracing::info!(shard = %shard.id, through, "another flush was first: its segment is adopted");
+                (through, version)
+            }
+            Reply::Refused { why } => return Err(Error::Refused { shard: shard.id, why }),
+        };
+        self.log_flushed(shard, through, version).await?;
+        let (rows, raw, bytes) = counted;
+        self.counts.segments.fetch_add(1, Ordering::Relaxed);
+        self.counts.rows.fetch_add(rows, Ordering::Relaxed);
+        self.counts.raw_bytes.fetch_add(raw, Ordering::Relaxed);
+        self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
+        tracing::info!(shard = %shard.id, rows, raw, bytes, segment = name, "flushed");
+        Ok(())
+    }
+
+    async fn log_flushed<H: Head>(&self, shard: &Shard<H>, through: u64, version: u64) -> Result<(), Error> {
+        let logged = shard.group()?.propose_urgent(Entry::Flushed { through, version }.encode()).await;
+        logged.map_err(|source| Error::Consensus { shard: shard.id, source })?;
+        fail::fail_point!("flush::after_flushed");
+        Ok(())
+    }
+
+    /// Step 5: the log is cut up to the last flush.
+    async fn release<H: Head>(&self, shard: &Shard<H>) -> Result<(), Error> {
+        let (through, snapshot) = shard.snapshot();
+        let group = shard.group()?;
+        if through > 0 && group.status().first <= through {
+            let cut = group.compact(through, snapshot).await;
+            cut.map_err(|source| Error::Consensus { shard: shard.id, source })?;
+            fail::fail_point!("flush::after_compact");
+        }
+        Ok(())
+    }
+}
+
+/// The catalog's entry for a segment. Its name says the shard, the log range and the term, so no other upload can
+/// ever replace its bytes.
+fn describe(directory: &Directory, bytes: u64) -> SegmentEntry {
+    let meta = directory.meta;
+    let tenants = directory.parts.iter().map(|part| TenantEntry {
+        tenant: part.tenant.clone(),
+        rows: part.rows,
+        min: part.times.min,
+        max: part.times.max,
+    });
+    SegmentEntry {
+        name: format!("segments/{}/{:016x}-{:016x}-{:x}.seg", meta.shard, meta.after, meta.through, meta.term),
+        shard: meta.shard,
+        level: meta.level,
+        after: meta.after,
+        through: meta.through,
+        term: meta.term,
+        created: meta.created,
+        rows: directory.parts.iter().map(|p| p.rows).sum(),
+        raw_bytes: directory.parts.iter().map(|p| p.raw_bytes).sum(),
+        bytes,
+        tenants: tenants.collect(),
+    }
+}

@@ -1,0 +1,88 @@
+//! Logs behind the door: batches stay in the log, the head is an index over them.
+
+use crate::error::Error;
+use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
+use block::Part;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use transport::{rows, v1};
+use wire::batch::Batch;
+
+pub struct LogsHead(logs::Head);
+
+impl logs::Payload for Rest {
+    fn read(&self) -> std::io::Result<Bytes> {
+        let slice = self.slice.as_ref().ok_or_else(|| std::io::Error::other("the entry is no longer in the log"))?;
+        let entry = slice.read().map_err(std::io::Error::other)?;
+        if self.range.end > entry.len() {
+            return Err(std::io::Error::other("the entry is shorter than its batch"));
+        }
+        Ok(entry.slice(self.range.clone()))
+    }
+}
+
+impl Head for LogsHead {
+    type Settings = logs::Settings;
+    type Frozen = logs::Frozen;
+    type View = logs::View;
+
+    fn new(settings: &logs::Settings) -> LogsHead {
+        LogsHead(logs::Head::new(settings.clone()))
+    }
+
+    /// Lines are accepted in any order and age, so there is nothing to look at.
+    fn admit(&self, batch: Batch, _: Option<Duration>) -> Result<Admission, Error> {
+        Ok(Admission { batch: Some(batch), body: None, refused: Vec::new() })
+    }
+
+    fn apply(&self, index: u64, batch: &Batch, _: Option<Bytes>, rest: Rest) -> Result<(), Error> {
+        Ok(self.0.apply(index, &batch.header, &batch.payload, Arc::new(rest))?)
+    }
+
+    fn cut(&self, through: u64) -> logs::Frozen {
+        self.0.cut(through)
+    }
+
+    fn encode(frozen: &logs::Frozen) -> Result<Vec<Part>, Error> {
+        Ok(frozen.encode().collect::<Result<_, _>>()?)
+    }
+
+    fn drop_frozen(&self, through: u64) {
+        self.0.drop_frozen(through);
+    }
+
+    fn view(&self) -> logs::View {
+        self.0.snapshot()
+    }
+
+    fn stats(&self) -> Stats {
+        let stats = self.0.stats();
+        Stats {
+            rows: stats.active.rows,
+            raw_bytes: stats.active.raw_bytes,
+            memory_bytes: stats.active.memory_bytes + stats.frozen.memory_bytes,
+            series: 0,
+        }
+    }
+
+    fn select(view: &logs::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
+        let Question { tenant, what, matchers, range, contains } = question;
+        match what {
+            v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
+            v1::What::Rows => {
+                let selection =
+                    logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone() };
+                for page in view.pages(tenant, &selection) {
+                    let page = page?;
+                    let size = page.size();
+                    if !emit(Reply::Logs(rows::log_rows(page)), size) {
+                        return Ok(());
+                    }
+                }
+            }
+            v1::What::Metadata | v1::What::Exemplars | v1::What::Unspecified => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Metrics behind the door: samples are decoded once, when they are looked at, and kept compressed in memory.
+
+use crate::error::Error;
+use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
+use block::Part;
+use bytes::Bytes;
+use std::time::Duration;
+use transport::{rows, v1};
+use wire::batch::{Batch, Format};
+use wire::prometheus::{self, Version};
+
+pub struct MetricsHead(metrics::Head);
+
+fn version(format: Format) -> Version {
+    match format {
+        Format::PromV2 => Version::V2,
+        _ => Version::V1,
+    }
+}
+
+impl Head for MetricsHead {
+    type Settings = metrics::Settings;
+    type Frozen = metrics::Frozen;
+    type View = metrics::View;
+
+    fn new(settings: &metrics::Settings) -> MetricsHead {
+        MetricsHead(metrics::Head::new(settings.clone()))
+    }
+
+    /// Takes out samples that are too old for their series or contradict one that is stored.
+    fn admit(&self, batch: Batch, window: Option<Duration>) -> Result<Admission, Error> {
+        let body = batch.body()?;
+        let admission = self.0.admit(&batch.header.tenant, batch.header.format, &body, window)?;
+        if admission.refused.is_empty() {
+            return Ok(Admission { batch: Some(batch), body: Some(body.into()), refused: Vec::new() });
+        }
+        let rows = admission.refused.len() as u32;
+        let text = admission.texts.first().cloned().unwrap_or_default();
+        let refused = vec![v1::Refusal { text, rows }];
+        if rows >= batch.header.rows {
+            return Ok(Admission { batch: None, body: None, refused });
+        }
+        let rest = prometheus::without(&body, version(batch.header.format), &admission.refused);
+        let mut header = batch.header;
+        header.rows -= rows;
+        header.body_len = rest.len() as u32;
+        let batch = Batch { header, payload: wire::snappy::compress(&rest).into() };
+        Ok(Admission { batch: Some(batch), body: Some(rest.into()), refused })
+    }
+
+    fn apply(&self, index: u64, batch: &Batch, body: Option<Bytes>, _: Rest) -> Result<(), Error> {
+        let body = match body {
+            Some(body) => body,
+            None => batch.body()?.into(),
+        };
+        self.0.apply(index, &batch.header, &body)?;
+        Ok(())
+    }
+
+    fn cut(&self, through: u64) -> metrics::Frozen {
+        self.0.cut(through)
+    }
+
+    fn encode(frozen: &metrics::Frozen) -> Result<Vec<Part>, Error> {
+        Ok(frozen.encode().collect::<Result<_, _>>()?)
+    }
+
+    fn drop_frozen(&self, through: u64) {
+        self.0.drop_frozen(through);
+    }
+
+    fn view(&self) -> metrics::View {
+        self.0.snapshot()
+    }
+
+    fn stats(&self) -> Stats {
+        let stats = self.0.stats();
+        Stats {
+            rows: stats.rows,
+            raw_bytes: stats.raw_bytes,
+            memory_bytes: stats.memory_bytes,
+            series: stats.series,
+        }
+    }
+
+    fn select(view: &metrics::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
+        let Question { tenant, what, matchers, range, .. } = question;
+        match what {
+            v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
+            v1::What::Rows => {
+                for series in view.select(tenant, matchers, *range) {
+                    let size = series.size();
+                    if !emit(Reply::Series(rows::series_rows(series)), size) {
+                        return Ok(());
+                    }
+                }
+            }
+            v1::What::Metadata => {
+                for metadata in view.metadata(tenant) {
+                    let size = metadata.help.len() + metadata.family.len() + 32;
+                    if !emit(Reply::Metadata(rows::metadata(&metadata)), size) {
+                        return Ok(());
+                    }
+                }
+            }
+            v1::What::Exemplars => {
+                for (labels, exemplars) in view.exemplars(tenant, matchers, *range) {
+                    let size = labels.packed().len() + 64 * exemplars.len();
+                    if !emit(Reply::Exemplars(rows::exemplar_rows(&labels, &exemplars)), size) {
+                        return Ok(());
+                    }
+                }
+            }
+            v1::What::Unspecified => {}
+        }
+        Ok(())
+    }
+}

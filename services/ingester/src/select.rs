@@ -1,0 +1,69 @@
+//! Reads heads for queriers, away from the threads that write, and never more than was asked for.
+
+use crate::error::Error;
+use crate::shard::Shard;
+use crate::signal::{Head, Question, Reply};
+use model::ByteSize;
+use node::{Compute, Pool};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tonic::Status;
+use transport::{status, v1};
+
+/// How long a leader may take to make sure that it still leads.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// Messages that wait for the reader.
+const WAITING: usize = 8;
+
+pub type Messages = mpsc::Receiver<Result<v1::SelectReply, Status>>;
+
+/// Answers a question: first where the head begins, then what was asked for.
+pub async fn select<H: Head>(
+    shard: &Arc<Shard<H>>,
+    question: Question,
+    max_bytes: u64,
+    compute: Compute,
+) -> Result<Messages, Error> {
+    let confirmed = shard.group()?.read_index(CONFIRM).await;
+    confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
+    let (flushed, view) = shard.view()?;
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version });
+    // The channel is empty and has room.
+    let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
+    tokio::spawn(async move {
+        compute.run(Pool::Reads, move || answer::<H>(&view, &question, max_bytes, &sender)).await;
+    });
+    Ok(receiver)
+}
+
+fn answer<H: Head>(
+    view: &H::View,
+    question: &Question,
+    max_bytes: u64,
+    sender: &mpsc::Sender<Result<v1::SelectReply, Status>>,
+) {
+    let (mut sent, mut over) = (0u64, false);
+    let mut emit = |reply: Reply, bytes: usize| {
+        sent += bytes as u64;
+        over = sent > max_bytes;
+        // A closed channel means that nobody wants the rest.
+        !over && sender.blocking_send(Ok(v1::SelectReply { reply: Some(reply) })).is_ok()
+    };
+    let result = H::select(view, question, &mut emit);
+    let status = match result {
+        Err(error) => status::grpc(error.reason(), error.to_string()),
+        Ok(()) if over => too_much(max_bytes),
+        Ok(()) => return,
+    };
+    let _ = sender.blocking_send(Err(status));
+}
+
+fn too_much(max_bytes: u64) -> Status {
+    let text = format!(
+        "the query reads more than {} of recent rows (limits.query_memory): narrow its labels or its time range",
+        ByteSize(max_bytes)
+    );
+    status::grpc(model::Reason::Unprocessable, text)
+}

@@ -1,0 +1,93 @@
+//! What steers an ingester.
+
+use model::{ByteSize, Signal};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// When heads are written to the object store.
+    pub flush: FlushSettings,
+    /// How much memory heads and batches on their way may take.
+    pub memory: MemorySettings,
+    /// The replicated log.
+    pub consensus: consensus::Settings,
+    /// The encoding of logs.
+    pub logs: logs::Settings,
+    /// The encoding of metrics.
+    pub metrics: metrics::Settings,
+}
+
+/// How many shards a cluster has of each signal. May be raised, never lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShardCounts {
+    /// Shards of logs.
+    pub logs: u32,
+    /// Shards of metrics.
+    pub metrics: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlushSettings {
+    /// A head is flushed when its rows took so many bytes before compression.
+    pub bytes: ByteSize,
+    /// … when it has so many rows.
+    pub rows: u64,
+    /// … when it takes so much memory.
+    pub memory: ByteSize,
+    /// … when its oldest row arrived so long ago.
+    #[serde(with = "settings::duration")]
+    pub age: Duration,
+    /// How often heads are looked at.
+    #[serde(with = "settings::duration")]
+    pub check: Duration,
+    /// The longest pause between two tries while the object store is away.
+    #[serde(with = "settings::duration")]
+    pub retry: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemorySettings {
+    /// Over this, writes are refused with 503 until a flush has made room.
+    pub heads: ByteSize,
+    /// Batches that are being logged and applied.
+    pub in_flight: ByteSize,
+}
+
+impl Default for ShardCounts {
+    fn default() -> ShardCounts {
+        ShardCounts { logs: 4, metrics: 4 }
+    }
+}
+
+impl ShardCounts {
+    pub fn of(self, signal: Signal) -> u32 {
+        match signal {
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        }
+    }
+}
+
+impl Default for FlushSettings {
+    fn default() -> FlushSettings {
+        FlushSettings {
+            bytes: ByteSize::mib(512),
+            rows: 20_000_000,
+            memory: ByteSize::mib(192),
+            age: Duration::from_secs(15 * 60),
+            check: Duration::from_secs(1),
+            retry: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Default for MemorySettings {
+    fn default() -> MemorySettings {
+        MemorySettings { heads: ByteSize::mib(1024), in_flight: ByteSize::mib(128) }
+    }
+}

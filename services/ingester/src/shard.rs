@@ -1,0 +1,261 @@
+//! One shard on this node: its group, its head, and how far it was flushed.
+
+use crate::error::Error;
+use crate::signal::{Head, Rest, Stats};
+use crate::snapshot::{self, Flushed, Recent};
+use bytes::Bytes;
+use consensus::Group;
+use model::{BatchId, ShardId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use transport::v1;
+use wire::batch::{Batch, Entry};
+
+pub struct Shard<H: Head> {
+    pub id: ShardId,
+    settings: H::Settings,
+    state: Mutex<State<H>>,
+    group: OnceLock<Group>,
+    /// Bodies that were decompressed to look at them before they were logged, so that applying need not do it again.
+    bodies: Mutex<HashMap<BatchId, Bytes>>,
+    /// The term in which this node leads the shard and has applied all that came before it.
+    pub led: watch::Sender<Option<u64>>,
+    /// Rings when a flush is wanted now.
+    pub wanted: Notify,
+    /// The log index up to which the shard was flushed.
+    pub progress: watch::Sender<u64>,
+}
+
+/// Changes only under the lock, so a view is always of one moment.
+struct State<H: Head> {
+    head: Arc<H>,
+    applied: u64,
+    flushed: Flushed,
+    recent: Recent,
+    /// When the oldest row that is not cut yet arrived.
+    since: Option<Instant>,
+    /// The last entry that brought rows.
+    rows_through: u64,
+    /// A cut that is being flushed.
+    cut: Option<Arc<Cut<H>>>,
+    /// Why the shard can serve nothing more.
+    broken: Option<String>,
+}
+
+/// What a flush takes away.
+pub struct Cut<H: Head> {
+    pub frozen: H::Frozen,
+    pub after: u64,
+    pub through: u64,
+}
+
+impl<H: Head> Shard<H> {
+    /// `flushed`: what the catalog knows of this shard; entries up to it are not put into the head again.
+    pub fn new(id: ShardId, settings: &H::Settings, flushed: Flushed) -> Arc<Shard<H>> {
+        let state = State {
+            head: Arc::new(H::new(settings)),
+            applied: flushed.through,
+            flushed,
+            recent: Recent::default(),
+            since: None,
+            rows_through: 0,
+            cut: None,
+            broken: None,
+        };
+        Arc::new(Shard {
+            id,
+            settings: settings.clone(),
+            state: Mutex::new(state),
+            group: OnceLock::new(),
+            bodies: Mutex::default(),
+            led: watch::Sender::new(None),
+            wanted: Notify::new(),
+            progress: watch::Sender::new(flushed.through),
+        })
+    }
+
+    pub fn attach(&self, group: Group) {
+        // Called once, right after the group was opened.
+        let _ = self.group.set(group);
+    }
+
+    pub fn group(&self) -> Result<&Group, Error> {
+        self.group.get().ok_or(Error::NotHere { shard: self.id })
+    }
+
+    /// A view of the head, and where it begins.
+    pub fn view(&self) -> Result<(Flushed, H::View), Error> {
+        let state = self.lock();
+        self.sound(&state)?;
+        Ok((state.flushed, state.head.view()))
+    }
+
+    pub fn head(&self) -> Arc<H> {
+        self.lock().head.clone()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.head().stats()
+    }
+
+    pub fn since(&self) -> Option<Instant> {
+        self.lock().since
+    }
+
+    pub fn flushed(&self) -> Flushed {
+        self.lock().flushed
+    }
+
+    /// The index of the last entry that brought rows: flushed up to it, all of them are in the object store.
+    pub fn rows_through(&self) -> u64 {
+        self.lock().rows_through
+    }
+
+    /// Freezes what was applied so far, or gives the cut that is still to be flushed; `None` when there are no rows.
+    pub fn cut(&self) -> Result<Option<Arc<Cut<H>>>, Error> {
+        let mut state = self.lock();
+        self.sound(&state)?;
+        if let Some(cut) = &state.cut {
+            return Ok(Some(cut.clone()));
+        }
+        if state.head.stats().rows == 0 {
+            return Ok(None);
+        }
+        let (after, through) = (state.flushed.through, state.applied);
+        state.since = None;
+        let cut = Arc::new(Cut { frozen: state.head.cut(through), after, through });
+        state.cut = Some(cut.clone());
+        Ok(Some(cut))
+    }
+
+    /// The snapshot that stands for everything up to the last flush.
+    pub fn snapshot(&self) -> (u64, Bytes) {
+        let state = self.lock();
+        (state.flushed.through, snapshot::encode(state.flushed, &state.recent, state.flushed.through))
+    }
+
+    /// Hands over bodies until their batches are applied.
+    pub fn keep_bodies(&self, bodies: Vec<(BatchId, Bytes)>) {
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).extend(bodies);
+    }
+
+    pub fn forget_bodies(&self, ids: &[BatchId]) {
+        let mut bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().for_each(|id| drop(bodies.remove(id)));
+    }
+
+    /// Applies one entry of the log, in order. The reply says what became of each batch.
+    pub fn apply(&self, index: u64, data: Bytes, slice: Option<journal::Slice>) -> v1::AppendReply {
+        let mut state = self.lock();
+        let reply = match Entry::decode(data.clone()) {
+            Ok(Entry::Batches(batches)) => self.apply_batches(&mut state, index, &data, &batches, slice),
+            Ok(Entry::Flushed { through, version }) => {
+                self.apply_flushed(&mut state, Flushed { through, version });
+                v1::AppendReply::default()
+            }
+            Err(error) => {
+                tracing::error!(shard = %self.id, index, %error, "a log entry cannot be read");
+                v1::AppendReply::default()
+            }
+        };
+        state.applied = state.applied.max(index);
+        reply
+    }
+
+    fn apply_batches(
+        &self,
+        state: &mut State<H>,
+        index: u64,
+        entry: &Bytes,
+        batches: &[Batch],
+        slice: Option<journal::Slice>,
+    ) -> v1::AppendReply {
+        let mut outcomes = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let mut outcome = v1::Outcome::default();
+            if !state.recent.add(index, batch.header.id) {
+                outcome.repeated_batch = true;
+            } else if index > state.flushed.through {
+                let start = batch.payload.as_ptr() as usize - entry.as_ptr() as usize;
+                let rest = Rest { slice: slice.clone(), range: start..start + batch.payload.len() };
+                let body = self.bodies.lock().unwrap_or_else(PoisonError::into_inner).remove(&batch.header.id);
+                state.since.get_or_insert_with(Instant::now);
+                state.rows_through = index;
+                if let Err(error) = state.head.apply(index, batch, body, rest) {
+                    // The distributor has checked the batch, so this is a defect: say so, and keep the others.
+                    tracing::error!(shard = %self.id, index, %error, "a logged batch cannot be applied");
+                    outcome.refused.push(v1::Refusal { text: error.to_string(), rows: batch.header.rows });
+                }
+            }
+            outcomes.push(outcome);
+        }
+        v1::AppendReply { outcomes }
+    }
+
+    fn apply_flushed(&self, state: &mut State<H>, flushed: Flushed) {
+        if flushed.through <= state.flushed.through {
+            return;
+        }
+        state.flushed = flushed;
+        self.progress.send_replace(flushed.through);
+        if state.cut.take().is_some_and(|cut| cut.through == flushed.through) {
+            state.head.drop_frozen(flushed.through);
+        } else if let Err(error) = self.rebuild(state) {
+            tracing::error!(shard = %self.id, %error, "the head cannot be rebuilt from the log");
+            state.broken = Some(error.to_string());
+        }
+    }
+
+    /// Another leader's flush ended elsewhere than this node's own cut: the head is made again from the log.
+    fn rebuild(&self, state: &mut State<H>) -> Result<(), Error> {
+        state.head = Arc::new(H::new(&self.settings));
+        state.since = None;
+        let group = self.group()?;
+        for index in state.flushed.through + 1..=state.applied {
+            let Some(slice) = group.slice(index) else { continue };
+            let unreadable = |why: String| Error::Log { shard: self.id, index, why };
+            let data = slice.read().map_err(|e| unreadable(e.to_string()))?;
+            // Raft's own entries have no data.
+            if data.is_empty() {
+                continue;
+            }
+            let Ok(Entry::Batches(batches)) = Entry::decode(data.clone()) else { continue };
+            for batch in &batches {
+                let start = batch.payload.as_ptr() as usize - data.as_ptr() as usize;
+                let rest = Rest { slice: Some(slice.clone()), range: start..start + batch.payload.len() };
+                state.since.get_or_insert_with(Instant::now);
+                state.head.apply(index, batch, None, rest)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins from a snapshot of the log at `index`.
+    pub fn restore(&self, index: u64, data: Bytes) {
+        let mut state = self.lock();
+        match snapshot::decode(data) {
+            None => state.broken = Some(Error::Snapshot(self.id).to_string()),
+            Some((flushed, recent)) => {
+                if flushed.through > state.flushed.through {
+                    state.flushed = flushed;
+                }
+                state.recent = recent;
+                state.applied = state.applied.max(index);
+                state.head = Arc::new(H::new(&self.settings));
+            }
+        }
+    }
+
+    fn sound(&self, state: &State<H>) -> Result<(), Error> {
+        match &state.broken {
+            None => Ok(()),
+            Some(why) => Err(Error::Log { shard: self.id, index: state.applied, why: why.clone() }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<H>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

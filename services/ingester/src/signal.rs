@@ -1,0 +1,93 @@
+//! The door behind which a signal is a type: what a shard asks of a head, whatever its rows are.
+
+use crate::error::Error;
+use block::Part;
+use bytes::Bytes;
+use model::{Labels, Matcher, TenantId, TimeRange};
+use std::sync::Arc;
+use std::time::Duration;
+use transport::v1;
+use wire::batch::Batch;
+
+/// Recent rows of one shard.
+pub trait Head: Send + Sync + Sized + 'static {
+    type Settings: Clone + Send + Sync + 'static;
+    type Frozen: Clone + Send + Sync + 'static;
+    type View: Send + Sync + 'static;
+
+    fn new(settings: &Self::Settings) -> Self;
+
+    /// Looks at a batch before it is logged, and takes out the rows that may not be stored, with the texts for who
+    /// sent them. `window`: how far a sample may lie behind the newest of its series.
+    fn admit(&self, batch: Batch, window: Option<Duration>) -> Result<Admission, Error>;
+
+    /// Adds a committed batch of log entry `index`. `body` is the uncompressed body if it is at hand.
+    fn apply(&self, index: u64, batch: &Batch, body: Option<Bytes>, rest: Rest) -> Result<(), Error>;
+
+    /// Rows up to `through`, which must be all applied so far, become frozen.
+    fn cut(&self, through: u64) -> Self::Frozen;
+
+    fn encode(frozen: &Self::Frozen) -> Result<Vec<Part>, Error>;
+
+    /// Forgets what was cut at or before `through`.
+    fn drop_frozen(&self, through: u64);
+
+    fn view(&self) -> Self::View;
+
+    fn stats(&self) -> Stats;
+
+    /// Gives what was asked for, message by message, until `emit` says no.
+    fn select(view: &Self::View, question: &Question, emit: Emit<'_>) -> Result<(), Error>;
+}
+
+/// What became of a batch before it was logged.
+pub struct Admission {
+    /// Without the rows that were refused; `None` when no row is left.
+    pub batch: Option<Batch>,
+    /// The uncompressed body of the batch, if it was needed.
+    pub body: Option<Bytes>,
+    pub refused: Vec<v1::Refusal>,
+}
+
+/// Where the payload of an applied batch can be read again.
+#[derive(Clone)]
+pub struct Rest {
+    pub slice: Option<journal::Slice>,
+    /// Of the payload within the entry.
+    pub range: std::ops::Range<usize>,
+}
+
+/// What a head holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Since the last cut.
+    pub rows: u64,
+    pub raw_bytes: u64,
+    /// All of it, frozen generations included.
+    pub memory_bytes: u64,
+    pub series: u64,
+}
+
+/// What a querier asks of a head.
+pub struct Question {
+    pub tenant: TenantId,
+    pub what: v1::What,
+    pub matchers: Vec<Matcher>,
+    pub range: TimeRange,
+    pub contains: Vec<String>,
+}
+
+pub type Reply = v1::select_reply::Reply;
+
+/// Takes a message and how many bytes it takes; says whether to go on.
+pub type Emit<'a> = &'a mut dyn FnMut(Reply, usize) -> bool;
+
+/// Gives label sets one by one.
+pub fn emit_labels(all: Vec<Labels>, emit: Emit<'_>) {
+    for labels in all {
+        if !emit(transport::rows::labels_reply(&labels), labels.packed().len()) {
+            return;
+        }
+    }
+}
+
