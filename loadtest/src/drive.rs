@@ -155,8 +155,13 @@ async fn show(meter: Arc<Meter>, period: Duration, stopped: watch::Receiver<bool
             true => "finishing what is under way".to_owned(),
             false => format!("{} of {} s", start.elapsed().as_secs(), period.as_secs()),
         };
-        let text = format!("{:.0} rows/s, {:.1} MB/s, {} rows, {errors} errors{waiting}; {phase}", rates.0, rates.1, now.0);
-        if bar.is_hidden() { eprintln!("{text}") } else { bar.set_message(text) }
+        let text =
+            format!("{:.0} rows/s, {:.1} MB/s, {} rows, {errors} errors{waiting}; {phase}", rates.0, rates.1, now.0);
+        if bar.is_hidden() {
+            eprintln!("{text}")
+        } else {
+            bar.set_message(text)
+        }
         (last, before) = (Instant::now(), now);
     }
 }

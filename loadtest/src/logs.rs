@@ -99,7 +99,8 @@ impl Logs {
         let now = now - FIVE_BYTES;
         let usable = SECOND - FIVE_BYTES - self.span();
         let (second, fraction) = (now.div_euclid(SECOND), now.rem_euclid(SECOND));
-        let squeezed = second * SECOND + FIVE_BYTES + (i128::from(fraction) * i128::from(usable) / i128::from(SECOND)) as i64;
+        let squeezed =
+            second * SECOND + FIVE_BYTES + (i128::from(fraction) * i128::from(usable) / i128::from(SECOND)) as i64;
         let Some(next) = last.map(|last| last + self.span() + 2) else { return squeezed };
         if squeezed >= next {
             squeezed
@@ -186,7 +187,8 @@ impl Logs {
     }
 
     fn filling(&self, place: Place, row: u32, base: i64) -> Filling {
-        let origin = Origin { tenant: place.tenant as u16, lane: place.lane as u16, number: place.number, row: row as u16 };
+        let origin =
+            Origin { tenant: place.tenant as u16, lane: place.lane as u16, number: place.number, row: row as u16 };
         let id = self.ids.encode(origin);
         let duration = 10_000_000 + hash(&[id as u64]) % 90_000_000;
         Filling { id, row, time: base + i64::from(row) * STEP, duration }

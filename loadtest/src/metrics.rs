@@ -119,7 +119,8 @@ impl Metrics {
     }
 
     fn compressed(&self, place: Place, target: &Target) -> Arc<Compressed> {
-        let generations: Vec<u32> = target.first_of_pod.iter().map(|at| self.generation(&target.series[*at], place.number)).collect();
+        let generations: Vec<u32> =
+            target.first_of_pod.iter().map(|at| self.generation(&target.series[*at], place.number)).collect();
         let kept = &self.templates[place.lane as usize];
         let find = |kept: &[Arc<Compressed>]| kept.iter().find(|known| known.generations == generations).cloned();
         if let Some(known) = find(&kept.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -136,7 +137,10 @@ impl Metrics {
     }
 
     fn draft(&self, place: Place, target: &Target) -> Draft {
-        let labelled = target.series.iter().map(|series| (series, target.labels(self.seed, series, self.generation(series, place.number))));
+        let labelled = target
+            .series
+            .iter()
+            .map(|series| (series, target.labels(self.seed, series, self.generation(series, place.number))));
         if self.rw2 { draft_v2(labelled) } else { draft_v1(labelled) }
     }
 }

@@ -12,7 +12,9 @@ pub fn mix(mut x: u64) -> u64 {
 
 /// One number out of several.
 pub fn hash(parts: &[u64]) -> u64 {
-    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |state, part| mix(state.rotate_left(23) ^ part.wrapping_mul(0xff51_afd7_ed55_8ccd)))
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |state, part| {
+        mix(state.rotate_left(23) ^ part.wrapping_mul(0xff51_afd7_ed55_8ccd))
+    })
 }
 
 /// The upper bits of a hash as a number in [0, 1).
@@ -29,18 +31,18 @@ impl Rng {
         Rng(hash(parts))
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number in `0..limit`; `limit` is not 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.draw() % limit
     }
 
     pub fn unit(&mut self) -> f64 {
-        unit(self.next())
+        unit(self.draw())
     }
 
     pub fn pick<'a, T: ?Sized>(&mut self, items: &[&'a T]) -> &'a T {
@@ -164,11 +166,12 @@ mod tests {
 
     #[test]
     fn the_generator_never_changes() {
-        let mut rng = Rng::new(&[7, 1]);
-        assert_eq!([rng.next(), rng.next()], [GOLDEN.0, GOLDEN.1]);
+        // SplitMix64's published numbers for this seed.
+        let mut rng = Rng(1_234_567);
+        assert_eq!([rng.draw(), rng.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        // How parts become a seed is our own; saved runs rest on it.
+        assert_eq!(Rng::new(&[7, 1]).draw(), 8_792_913_229_860_602_091);
         assert_eq!(rng.hex(8).len(), 8);
         assert!((0..1000).all(|_| rng.skewed(10) < 10 && rng.unit() < 1.0));
     }
-
-    const GOLDEN: (u64, u64) = (0, 0);
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 /// The name of the header that says whose rows they are.
 pub const TENANT: &str = "x-scope-orgid";
 
+pub const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub const LONGEST_ASKED: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ impl Sender {
             }
             all_certain &= certain;
             let since = first_failure.get_or_insert_with(Instant::now).elapsed();
-            let next = asked.unwrap_or(pause).min(LONGEST_ASKED);
+            let next = asked.unwrap_or(pause).clamp(SHORTEST_PAUSE, LONGEST_ASKED);
             if since + next > self.give_up {
                 self.meter.failed("given up", &format!("after {} s", since.as_secs()));
                 break if all_certain { Outcome::Refused } else { Outcome::Maybe };

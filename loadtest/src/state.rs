@@ -63,7 +63,8 @@ impl State {
 
     pub fn read(path: &Path) -> anyhow::Result<State> {
         let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let state: State = serde_json::from_slice(&text).with_context(|| format!("{} is not a saved run", path.display()))?;
+        let state: State =
+            serde_json::from_slice(&text).with_context(|| format!("{} is not a saved run", path.display()))?;
         let version = state.version;
         ensure!(version == VERSION, "{} was written by version {version}, this is version {VERSION}", path.display());
         Ok(state)
@@ -97,9 +98,19 @@ mod packed {
         let lanes = Vec::<Lane>::deserialize(deserializer)?;
         let unpack = |lane: Lane| {
             let mut sum = 0i64;
-            let bases: Vec<i64> = lane.steps.iter().map(|step| { sum = sum.wrapping_add(*step); sum }).collect();
-            let outcomes: Vec<Outcome> =
-                lane.outcomes.iter().flat_map(|(outcome, count)| std::iter::repeat_n(*outcome, *count as usize)).collect();
+            let bases: Vec<i64> = lane
+                .steps
+                .iter()
+                .map(|step| {
+                    sum = sum.wrapping_add(*step);
+                    sum
+                })
+                .collect();
+            let outcomes: Vec<Outcome> = lane
+                .outcomes
+                .iter()
+                .flat_map(|(outcome, count)| std::iter::repeat_n(*outcome, *count as usize))
+                .collect();
             match bases.len() == outcomes.len() {
                 true => Ok(LaneState { tenant: lane.tenant, lane: lane.lane, bases, outcomes }),
                 false => Err(serde::de::Error::custom("a lane's times and outcomes differ in number")),
@@ -117,7 +128,9 @@ mod tests {
     #[test]
     fn a_saved_run_is_read_back() {
         let mut lane = LaneState::new(3, 1);
-        for (base, outcome) in [(5, Outcome::Acked), (9, Outcome::Acked), (1 << 60, Outcome::Maybe), (1 << 61, Outcome::Refused)] {
+        for (base, outcome) in
+            [(5, Outcome::Acked), (9, Outcome::Acked), (1 << 60, Outcome::Maybe), (1 << 61, Outcome::Refused)]
+        {
             lane.push(base, outcome);
         }
         let kind = Kind::Metrics { series: 10, churn: 0.1, rw2: true };

@@ -97,7 +97,13 @@ impl Writer<'_> {
             0..60 => self.out.push((len as u8) << 2),
             60..0x100 => self.out.extend_from_slice(&[60 << 2, len as u8]),
             0x100..0x1_0000 => self.out.extend_from_slice(&[61 << 2, len as u8, (len >> 8) as u8]),
-            _ => self.out.extend_from_slice(&[63 << 2, len as u8, (len >> 8) as u8, (len >> 16) as u8, (len >> 24) as u8]),
+            _ => self.out.extend_from_slice(&[
+                63 << 2,
+                len as u8,
+                (len >> 8) as u8,
+                (len >> 16) as u8,
+                (len >> 24) as u8,
+            ]),
         }
         let inside = self.open.partition_point(|hole| (hole.at as usize) < end);
         let (now, later) = self.open.split_at(inside);
@@ -171,7 +177,7 @@ mod tests {
         check(&long);
         check(&Draft { bytes: crate::seed::Rng::new(&[1]).hex(150_000).into_bytes(), holes: vec![] });
         let mut noise = crate::seed::Rng::new(&[2]);
-        let mut literal = Draft { bytes: (0..70_000).map(|_| noise.next() as u8).collect(), holes: vec![] };
+        let mut literal = Draft { bytes: (0..70_000).map(|_| noise.draw() as u8).collect(), holes: vec![] };
         literal.hole(9, 9, 20);
         check(&literal);
         check(&Draft::default());

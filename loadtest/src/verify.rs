@@ -7,7 +7,7 @@ mod tally;
 use crate::args::Reading;
 use crate::corpus::Corpus;
 use crate::meter::Meter;
-use crate::send::{LONGEST_ASKED, LONGEST_PAUSE, TENANT, chain, client, failure_kind, retry_after};
+use crate::send::{LONGEST_ASKED, LONGEST_PAUSE, SHORTEST_PAUSE, TENANT, chain, client, failure_kind, retry_after};
 use crate::state::{LaneState, State};
 use anyhow::bail;
 use bytes::Bytes;
@@ -86,7 +86,7 @@ impl Reader {
                 }
                 Err(error) => (self.failed(&error), None),
             };
-            let next = asked.unwrap_or(pause).min(LONGEST_ASKED);
+            let next = asked.unwrap_or(pause).clamp(SHORTEST_PAUSE, LONGEST_ASKED);
             if start.elapsed() + next > self.give_up {
                 bail!("{tenant}: {path} {query:?} gave no answer for {} s: {text}", start.elapsed().as_secs());
             }

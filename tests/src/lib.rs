@@ -1,1 +1,10 @@
-//! To be written.
+//! What cluster stories stand on: processes that are started and killed, a ledger of what was acked, servers that fail
+//! on request, and the rules that the tree keeps.
+
+pub mod client;
+pub mod ledger;
+pub mod process;
+pub mod remote_write;
+pub mod s3;
+pub mod tidy;
+pub mod victim;

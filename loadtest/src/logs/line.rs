@@ -189,7 +189,11 @@ impl Line<'_> {
             ("simple-api", _) => (format!("/simple/{package}/"), "GET"),
             ("conveyor", _) => {
                 let digest = self.rng.hex(60);
-                let path = format!("/packages/{}/{}/{digest}/{package}-{version}-py3-none-any.whl", &digest[..2], &digest[2..4]);
+                let path = format!(
+                    "/packages/{}/{}/{digest}/{package}-{version}-py3-none-any.whl",
+                    &digest[..2],
+                    &digest[2..4]
+                );
                 (path, "GET")
             }
             ("warehouse-uploads", _) => ("/legacy/".to_owned(), "POST"),

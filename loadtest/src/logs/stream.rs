@@ -17,7 +17,9 @@ pub struct Stream {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Content {
     /// Traefik's access log of requests with a status of this class (2 for 2xx).
-    Access { class: u64 },
+    Access {
+        class: u64,
+    },
     App(Framework),
 }
 

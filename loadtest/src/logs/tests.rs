@@ -49,7 +49,9 @@ fn a_body_decodes_to_the_rows_that_are_expected_back() {
 
 #[test]
 fn bodies_follow_from_the_seed() {
-    let body = |seed, tenant, number| Logs::new(seed, 40, 2, 50, 2).body(place(tenant, 1, number), 1_764_000_000_500_000_000).payload;
+    let body = |seed, tenant, number| {
+        Logs::new(seed, 40, 2, 50, 2).body(place(tenant, 1, number), 1_764_000_000_500_000_000).payload
+    };
     assert_eq!(body(7, 0, 0), body(7, 0, 0));
     assert_ne!(body(7, 0, 0), body(8, 0, 0));
     assert_ne!(body(7, 0, 0), body(7, 1, 0));
@@ -75,11 +77,13 @@ fn times_never_pass_the_clock_and_always_take_five_bytes() {
 #[test]
 fn streams_are_many_and_all_different() {
     let logs = Logs::new(7, 200, 8, 500, 4);
-    let texts: std::collections::BTreeSet<&str> = logs.lanes.iter().flat_map(|lane| lane.streams.iter().map(Stream::text)).collect();
+    let texts: std::collections::BTreeSet<&str> =
+        logs.lanes.iter().flat_map(|lane| lane.streams.iter().map(Stream::text)).collect();
     assert_eq!(texts.len(), 200);
     let access = texts.iter().filter(|text| text.contains("request_host")).count();
     assert!((40..120).contains(&access), "{access}");
-    let used: usize = logs.lanes[0].bodies.iter().map(|plan| plan.ends.windows(2).filter(|pair| pair[0] < pair[1]).count()).sum();
+    let used: usize =
+        logs.lanes[0].bodies.iter().map(|plan| plan.ends.windows(2).filter(|pair| pair[0] < pair[1]).count()).sum();
     assert!(used > 60, "{used}");
 }
 
@@ -93,7 +97,10 @@ fn lines_are_what_they_claim_to_be() {
             tracebacks += usize::from(row.line.contains("Traceback"));
             if row.line.starts_with('{') {
                 let json: serde_json::Value = serde_json::from_str(&row.line).expect(&row.line);
-                assert_eq!(json.get("time").or(json.get("timestamp")).and_then(|time| time.as_str()).map(|time| &time[..19]), Some("2026-11-22T03:28:01"));
+                assert_eq!(
+                    json.get("time").or(json.get("timestamp")).and_then(|time| time.as_str()).map(|time| &time[..19]),
+                    Some("2026-11-22T03:28:01")
+                );
             } else {
                 assert!(row.line.starts_with("[2026-11-22 03:28:01,98"), "{}", row.line);
             }

@@ -12,16 +12,31 @@ const SHARES: [f64; 12] = [0.08, 0.21, 0.43, 0.62, 0.78, 0.91, 0.96, 0.985, 0.99
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// Grows by about `rate` a scrape, in fractions.
-    Counter { rate: f64 },
+    Counter {
+        rate: f64,
+    },
     /// Grows by about `rate` a scrape, in whole numbers.
-    Count { rate: f64 },
+    Count {
+        rate: f64,
+    },
     /// Whole numbers around `mean`, multiples of `unit`.
-    Gauge { mean: f64, unit: f64 },
-    Constant { value: f64 },
+    Gauge {
+        mean: f64,
+        unit: f64,
+    },
+    Constant {
+        value: f64,
+    },
     /// A bucket of a classic histogram that grows by about `rate` a scrape.
-    Bucket { rate: f64, bound: usize },
+    Bucket {
+        rate: f64,
+        bound: usize,
+    },
     /// The sum of a histogram whose observations are `mean` on average.
-    Sum { rate: f64, mean: f64 },
+    Sum {
+        rate: f64,
+        mean: f64,
+    },
 }
 
 impl Kind {

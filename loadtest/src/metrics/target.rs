@@ -34,7 +34,8 @@ pub struct Pod {
     pub phase: f64,
 }
 
-const NAMESPACES: [&str; 8] = ["warehouse", "simple-index", "conveyor", "pythondotorg", "docs", "mailman", "pycon", "buildbot"];
+const NAMESPACES: [&str; 8] =
+    ["warehouse", "simple-index", "conveyor", "pythondotorg", "docs", "mailman", "pycon", "buildbot"];
 
 const COUNTERS: [&str; 4] = [
     "container_cpu_usage_seconds_total",
@@ -88,7 +89,11 @@ impl Target {
         let mut group = 0;
         while target.series.len() < size as usize {
             let mut rng = Rng::new(&[seed, 4, lane.into(), group.into()]);
-            if traefik { target.service(&mut rng, group) } else { target.pod(&mut rng, group) }
+            if traefik {
+                target.service(&mut rng, group)
+            } else {
+                target.pod(&mut rng, group)
+            }
             group += 1;
         }
         target.series.truncate(size as usize);
@@ -123,24 +128,24 @@ impl Target {
     /// A container as cAdvisor sees it.
     fn pod(&mut self, rng: &mut Rng, slot: u32) {
         self.first_of_pod.push(self.series.len());
-        let pod = Some(Pod { slot, phase: unit(rng.next()) });
+        let pod = Some(Pod { slot, phase: unit(rng.draw()) });
         let mut add = |name, kind, key| self.series.push(Series { name, kind, key, pod, own: Vec::new() });
         for name in COUNTERS {
-            add(name, Kind::Counter { rate: 4.0 * rng.unit() * rng.unit() }, rng.next());
+            add(name, Kind::Counter { rate: 4.0 * rng.unit() * rng.unit() }, rng.draw());
         }
         for name in COUNTS {
             let rate = if rng.below(4) == 0 { 0.0 } else { 1.0 + (rng.skewed(400) * rng.skewed(400)) as f64 };
-            add(name, Kind::Count { rate }, rng.next());
+            add(name, Kind::Count { rate }, rng.draw());
         }
         for name in BYTES {
-            add(name, Kind::Gauge { mean: 4096.0 * (1 + rng.below(1 << 17)) as f64, unit: 4096.0 }, rng.next());
+            add(name, Kind::Gauge { mean: 4096.0 * (1 + rng.below(1 << 17)) as f64, unit: 4096.0 }, rng.draw());
         }
         for name in GAUGES {
-            add(name, Kind::Gauge { mean: (2 + rng.below(60)) as f64, unit: 1.0 }, rng.next());
+            add(name, Kind::Gauge { mean: (2 + rng.below(60)) as f64, unit: 1.0 }, rng.draw());
         }
         for name in CONSTANTS {
             let value = [0.0, 0.0, 100_000.0, 536_870_912.0, 1024.0, 1_763_700_000.0][rng.below(6) as usize];
-            add(name, Kind::Constant { value }, rng.next());
+            add(name, Kind::Constant { value }, rng.draw());
         }
     }
 
@@ -151,7 +156,7 @@ impl Target {
         let namespace = NAMESPACES[group as usize / 20 % 8];
         let service = format!("{namespace}-web{}-8000@kubernetes", group / 160);
         let (rate, mean) = (if code == "200" { 400.0 } else { 9.0 } * rng.unit(), 0.02 + 0.1 * rng.unit());
-        let key = rng.next();
+        let key = rng.draw();
         let mut add = |name, kind, bound: Option<&str>| {
             let mut own = vec![
                 ("cluster", if group / 20 % 8 < 3 { "pypi" } else { "psf" }.to_owned()),

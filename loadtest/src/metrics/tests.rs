@@ -58,7 +58,9 @@ fn a_body_decodes_to_the_samples_that_are_expected_back() {
 
 #[test]
 fn bodies_follow_from_the_seed() {
-    let body = |seed, tenant, number| Metrics::new(seed, 500, 0.1, false).body(place(tenant, 0, number), 1_764_000_000_500).payload;
+    let body = |seed, tenant, number| {
+        Metrics::new(seed, 500, 0.1, false).body(place(tenant, 0, number), 1_764_000_000_500).payload
+    };
     assert_eq!(body(7, 0, 0), body(7, 0, 0));
     assert_ne!(body(7, 0, 0), body(8, 0, 0));
     assert_ne!(body(7, 0, 0), body(7, 1, 0));

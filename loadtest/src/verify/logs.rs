@@ -79,13 +79,21 @@ fn split(logs: &Logs, lane: &LaneState, from: i64, to: i64) -> i64 {
 }
 
 /// Holds one row against what was sent.
-fn check(logs: &Logs, lane: &LaneState, stream: &BTreeMap<String, String>, time: &str, line: &str, tally: &mut Tally<'_>) {
+fn check(
+    logs: &Logs,
+    lane: &LaneState,
+    stream: &BTreeMap<String, String>,
+    time: &str,
+    line: &str,
+    tally: &mut Tally<'_>,
+) {
     let short = || line.chars().take(200).collect::<String>();
     let Some(origin) = logs.origin(line) else {
         return tally.unexpected(&format!("a line at {time} has no id of this run: {}", short()));
     };
     if (u32::from(origin.tenant), u32::from(origin.lane)) != (lane.tenant, lane.lane) {
-        return tally.unexpected(&format!("a line at {time} belongs to tenant {}, lane {}", origin.tenant, origin.lane));
+        return tally
+            .unexpected(&format!("a line at {time} belongs to tenant {}, lane {}", origin.tenant, origin.lane));
     }
     let (number, row) = (origin.number, u32::from(origin.row));
     let place = Place { tenant: lane.tenant, lane: lane.lane, number };
@@ -97,7 +105,8 @@ fn check(logs: &Logs, lane: &LaneState, stream: &BTreeMap<String, String>, time:
         tally.changed(number, row, "the time", time, &sent.time.to_string());
     } else if sent.line != line {
         tally.changed(number, row, "the line", line, &sent.line);
-    } else if let Some((name, value)) = sent.stream.labels.iter().find(|(name, value)| stream.get(*name) != Some(value)) {
+    } else if let Some((name, value)) = sent.stream.labels.iter().find(|(name, value)| stream.get(*name) != Some(value))
+    {
         tally.changed(number, row, &format!("label {name}"), stream.get(name).map_or("", String::as_str), value);
     } else {
         tally.found(number, row);

@@ -56,10 +56,20 @@ pub async fn read(
 }
 
 /// Holds the samples of one series against what was sent.
-fn check(metrics: &Metrics, lane: &LaneState, known: &HashMap<String, (u32, u32)>, found: &Found, tally: &mut Tally<'_>) {
+fn check(
+    metrics: &Metrics,
+    lane: &LaneState,
+    known: &HashMap<String, (u32, u32)>,
+    found: &Found,
+    tally: &mut Tally<'_>,
+) {
     let text = canonical(found.metric.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     let Some((series, generation)) = known.get(&text) else {
-        return tally.unexpected(&format!("{} samples of a series that was not sent: {:?}", found.values.len(), found.metric));
+        return tally.unexpected(&format!(
+            "{} samples of a series that was not sent: {:?}",
+            found.values.len(),
+            found.metric
+        ));
     };
     for (seconds, value) in &found.values {
         let millis = (seconds * 1000.0).round() as i64;
@@ -71,7 +81,9 @@ fn check(metrics: &Metrics, lane: &LaneState, known: &HashMap<String, (u32, u32)
         let place = Place { tenant: lane.tenant, lane: lane.lane, number };
         match metrics.expected(place, *series, *generation) {
             None => tally.unexpected(&format!("a sample at {millis} of series {series}, whose pod was another then")),
-            Some(sent) if value.parse().is_ok_and(|found: f64| found.to_bits() == sent.to_bits()) => tally.found(number, *series),
+            Some(sent) if value.parse().is_ok_and(|found: f64| found.to_bits() == sent.to_bits()) => {
+                tally.found(number, *series)
+            }
             Some(sent) => tally.changed(number, *series, "the value", value, &sent.to_string()),
         }
     }

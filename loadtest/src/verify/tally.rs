@@ -119,7 +119,8 @@ impl<'a> Tally<'a> {
     pub fn finish(mut self) -> Findings {
         for (number, outcome) in self.lane.outcomes.iter().enumerate() {
             let start = number * self.rows as usize;
-            let found = (start..start + self.rows as usize).filter(|bit| self.seen[bit / 64] & 1 << (bit % 64) != 0).count();
+            let found =
+                (start..start + self.rows as usize).filter(|bit| self.seen[bit / 64] & 1 << (bit % 64) != 0).count();
             let (rows, found) = (u64::from(self.rows), found as u64);
             match outcome {
                 Outcome::Acked => {
@@ -131,7 +132,10 @@ impl<'a> Tally<'a> {
                             self.seen[bit / 64] & 1 << (bit % 64) == 0
                         });
                         let (gone, base) = (rows - found, self.lane.bases[number]);
-                        let text = format!("missing: {gone} rows of body {number} at {base}, first row {}", first.unwrap_or(0));
+                        let text = format!(
+                            "missing: {gone} rows of body {number} at {base}, first row {}",
+                            first.unwrap_or(0)
+                        );
                         self.name(if self.findings.missing == gone { 1 } else { 2 }, &text);
                     }
                 }

@@ -1,1 +1,13 @@
-//! To be written.
+//! Keeps the bucket in order: takes segments whose rows have passed their tenants' retention out of the catalog, and
+//! deletes objects that the catalog does not name.
+
+mod compactor;
+mod due;
+mod error;
+mod settings;
+mod standalone;
+
+pub use compactor::Compactor;
+pub use error::Error;
+pub use standalone::standalone;
+pub use settings::Settings;

@@ -8,13 +8,13 @@ use crate::logs_head::LogsHead;
 use crate::machine::Machine;
 use crate::metrics_head::MetricsHead;
 use crate::select::{self, Messages};
-use crate::settings::{MemorySettings, Settings, ShardCounts};
+use crate::settings::{MemorySettings, Settings};
 use crate::shard::Shard;
 use crate::signal::{Head, Question, Stats};
 use crate::snapshot::Flushed;
 use bytes::Bytes;
 use consensus::{Host, NoPeers};
-use model::{ByteSize, GroupId, ShardId, Signal, TenantId, TimeRange};
+use model::{ByteSize, GroupId, ShardCounts, ShardId, Signal, TenantId, TimeRange};
 use node::{Compute, Node};
 use objects::Store;
 use std::path::Path;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use telemetry::Exposition;
-use tenancy::Overrides;
+use tenancy::LimitTable;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -44,7 +44,7 @@ struct Inner {
     control: Control,
     logs: Vec<Arc<Shard<LogsHead>>>,
     metrics: Vec<Arc<Shard<MetricsHead>>>,
-    limits: Arc<Overrides>,
+    limits: Arc<LimitTable>,
     compute: Compute,
     memory: MemorySettings,
     in_flight: InFlight,
@@ -65,7 +65,7 @@ impl Ingester {
         data: &Path,
         settings: &Settings,
         shards: ShardCounts,
-        limits: Arc<Overrides>,
+        limits: Arc<LimitTable>,
         store: Store,
         node: &Node,
     ) -> Result<Ingester, Error> {
@@ -82,8 +82,8 @@ impl Ingester {
             away,
         };
         let open = Opening { host: &host, flusher: &flusher, node };
-        let logs = open.shards::<LogsHead>(Signal::Logs, shards.logs, &settings.logs).await?;
-        let metrics = open.shards::<MetricsHead>(Signal::Metrics, shards.metrics, &settings.metrics).await?;
+        let logs = open.shards::<LogsHead>(shards.shards(Signal::Logs), &settings.logs).await?;
+        let metrics = open.shards::<MetricsHead>(shards.shards(Signal::Metrics), &settings.metrics).await?;
         let inner = Inner {
             control,
             logs,
@@ -183,7 +183,8 @@ impl Ingester {
         messages.map_err(|e| status::grpc(e.reason(), e.to_string()))
     }
 
-    async fn flush(&self, wait: bool) {
+    /// Asks for a flush of every shard; with `wait`, returns once all rows that were acked before are in the object store.
+    pub async fn flush(&self, wait: bool) {
         let before = self.inner.logs.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)));
         let before: Vec<_> = before
             .chain(self.inner.metrics.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s))))
@@ -233,12 +234,11 @@ impl Opening<'_> {
     /// Opens all shards of a signal, then waits for all: their logs are replayed side by side.
     async fn shards<H: Head>(
         &self,
-        signal: Signal,
-        count: u32,
+        ids: impl Iterator<Item = ShardId>,
         settings: &H::Settings,
     ) -> Result<Vec<Arc<Shard<H>>>, Error> {
         let mut shards = Vec::new();
-        for id in (0..count).map(|index| ShardId::new(signal, index)) {
+        for id in ids {
             let known = self.flusher.control.catalog().shard(id);
             let shard = Shard::<H>::new(id, settings, Flushed { through: known.through, version: known.version });
             let group: GroupId = id.group();

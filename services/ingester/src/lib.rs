@@ -15,10 +15,12 @@ mod meters;
 mod metrics_head;
 mod select;
 mod settings;
+mod standalone;
 mod shard;
 mod signal;
 mod snapshot;
 
 pub use error::Error;
 pub use ingester::{Health, Ingester};
-pub use settings::{FlushSettings, Settings, ShardCounts};
+pub use standalone::standalone;
+pub use settings::{FlushSettings, MemorySettings, Settings};

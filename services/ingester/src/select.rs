@@ -7,6 +7,7 @@ use model::ByteSize;
 use node::{Compute, Pool};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio::sync::mpsc;
 use tonic::Status;
 use transport::{status, v1};
@@ -25,7 +26,7 @@ pub async fn select<H: Head>(
     max_bytes: u64,
     compute: Compute,
 ) -> Result<Messages, Error> {
-    let confirmed = shard.group()?.read_index(CONFIRM).await;
+    let confirmed = shard.group()?.read_index(Instant::now() + CONFIRM).await;
     confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
     let (flushed, view) = shard.view()?;
     let (sender, receiver) = mpsc::channel(WAITING);

@@ -1,6 +1,6 @@
 //! What steers an ingester.
 
-use model::{ByteSize, Signal};
+use model::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -17,16 +17,6 @@ pub struct Settings {
     pub logs: logs::Settings,
     /// The encoding of metrics.
     pub metrics: metrics::Settings,
-}
-
-/// How many shards a cluster has of each signal. May be raised, never lowered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ShardCounts {
-    /// Shards of logs.
-    pub logs: u32,
-    /// Shards of metrics.
-    pub metrics: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,21 +46,6 @@ pub struct MemorySettings {
     pub heads: ByteSize,
     /// Batches that are being logged and applied.
     pub in_flight: ByteSize,
-}
-
-impl Default for ShardCounts {
-    fn default() -> ShardCounts {
-        ShardCounts { logs: 4, metrics: 4 }
-    }
-}
-
-impl ShardCounts {
-    pub fn of(self, signal: Signal) -> u32 {
-        match signal {
-            Signal::Logs => self.logs,
-            Signal::Metrics => self.metrics,
-        }
-    }
 }
 
 impl Default for FlushSettings {

@@ -4,7 +4,6 @@ use crate::error::Error;
 use block::Part;
 use bytes::Bytes;
 use model::{Labels, Matcher, TenantId, TimeRange};
-use std::sync::Arc;
 use std::time::Duration;
 use transport::v1;
 use wire::batch::Batch;
@@ -12,7 +11,7 @@ use wire::batch::Batch;
 /// Recent rows of one shard.
 pub trait Head: Send + Sync + Sized + 'static {
     type Settings: Clone + Send + Sync + 'static;
-    type Frozen: Clone + Send + Sync + 'static;
+    type Frozen: Send + Sync + 'static;
     type View: Send + Sync + 'static;
 
     fn new(settings: &Self::Settings) -> Self;

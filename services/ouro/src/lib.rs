@@ -1,1 +1,50 @@
-//! To be written.
+//! Composes all services in one process, and speaks to a running one as its command-line client.
+//!
+//! `args` says what was asked for; `server` opens and joins the roles; `status` answers how the process is; `observe`
+//! stores Ouro's own log lines and meters in Ouro; `client` is everything that only talks HTTP.
+
+mod args;
+mod client;
+mod observe;
+mod server;
+mod settings;
+mod status;
+
+pub use args::Args;
+pub use settings::Settings;
+
+use args::Command;
+use std::process::ExitCode;
+
+/// The exit code for settings that cannot be used (EX_USAGE).
+const BAD_SETTINGS: u8 = 64;
+
+/// Does what the command line asks for.
+pub fn run(args: Args) -> ExitCode {
+    match args.command {
+        Some(Command::Query(query)) => client::run(client::query(query)),
+        Some(Command::Tail(tail)) => client::run(client::tail(tail)),
+        Some(Command::Push(push)) => client::run(client::push(push)),
+        None => serve(&args.serve),
+    }
+}
+
+fn serve(args: &args::Serve) -> ExitCode {
+    let settings = match args.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("ouro: {error}");
+            return ExitCode::from(BAD_SETTINGS);
+        }
+    };
+    if args.print_settings {
+        print!("{}", ::settings::render(&settings.redacted()));
+        return ExitCode::SUCCESS;
+    }
+    if args.check {
+        println!("the settings are good");
+        return ExitCode::SUCCESS;
+    }
+    let log = settings.log.clone();
+    node::process::run(&log, |node, captured| server::serve(settings, node, captured))
+}

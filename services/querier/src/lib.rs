@@ -1,1 +1,24 @@
-//! To be written.
+//! Answers queries: from the heads of the shard leaders, and the segments that the catalog names.
+//!
+//! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
+//! would; `engine` runs the language away from the sockets, within its budget and deadline; `source` merges the rows
+//! of `heads` and `segments`, each row exactly once, by the rule that `snapshot` holds; `catalog` keeps a copy of
+//! what exists.
+
+mod api;
+mod catalog_copy;
+mod engine;
+mod error;
+mod heads;
+mod merge;
+mod querier;
+mod segments;
+mod settings;
+mod standalone;
+mod source;
+
+pub use api::router;
+pub use error::QueryError;
+pub use querier::{Links, Querier};
+pub use standalone::standalone;
+pub use settings::Settings;

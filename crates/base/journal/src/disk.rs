@@ -30,6 +30,7 @@ impl Disk {
 
     /// A new file with all its space. On a file system that can't preallocate, only its length.
     pub(crate) fn allocate(&self, path: &Path, size: u64) -> io::Result<File> {
+        self.faults.step()?;
         self.faults.allocate(size)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
         let made = file.and_then(|file| self.extend(&file, size).map(|()| file));
@@ -57,6 +58,10 @@ impl Disk {
         while !slices.is_empty() {
             let batch = &slices[..slices.len().min(SLICES)];
             let wanted = batch.iter().map(|slice| slice.len() as u64).sum();
+            if let Err(error) = self.faults.step() {
+                Self::write_part(file, batch, wanted as usize / 2, offset)?;
+                return Err(error);
+            }
             let allowed = self.faults.write(wanted);
             let written = match allowed == wanted {
                 true => rustix::io::pwritev(file, batch, offset),
@@ -92,7 +97,8 @@ impl Disk {
     }
 
     /// Makes names durable.
-    pub(crate) fn sync_dir(&self) -> io::Result<()> {
+    fn sync_dir(&self) -> io::Result<()> {
+        self.faults.step()?;
         match self.sync {
             true => self.dir_file.sync_all(),
             false => Ok(()),
@@ -101,12 +107,14 @@ impl Disk {
 
     /// Renames, durably: what follows may rely on the new name.
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.faults.step()?;
         fs::rename(from, to)?;
         self.sync_dir()
     }
 
     /// Removes a file of `size` bytes; large ones take the file system up to 100 ms.
     pub(crate) fn remove(&self, path: &Path, size: u64) -> io::Result<()> {
+        self.faults.step()?;
         fs::remove_file(path)?;
         self.faults.release(size);
         Ok(())

@@ -12,6 +12,8 @@ pub struct Faults {
     pub writable: AtomicI64,
     /// The next sync fails.
     pub fail_sync: AtomicBool,
+    /// After this many operations all others fail, as if the process had died there; a write in half.
+    pub operations: AtomicI64,
 }
 
 impl Default for Faults {
@@ -20,11 +22,20 @@ impl Default for Faults {
             space: AtomicI64::new(i64::MAX / 2),
             writable: AtomicI64::new(i64::MAX / 2),
             fail_sync: AtomicBool::new(false),
+            operations: AtomicI64::new(i64::MAX / 2),
         }
     }
 }
 
 impl Faults {
+    /// Counts an operation on a file or the directory.
+    pub(crate) fn step(&self) -> io::Result<()> {
+        match self.operations.fetch_sub(1, Relaxed) > 0 {
+            true => Ok(()),
+            false => Err(io::Error::other("injected end of all operations")),
+        }
+    }
+
     pub(crate) fn allocate(&self, bytes: u64) -> io::Result<()> {
         let bytes = bytes as i64;
         let taken = self.space.fetch_update(Relaxed, Relaxed, |space| (space >= bytes).then_some(space - bytes));
@@ -46,6 +57,7 @@ impl Faults {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
+        self.step()?;
         match self.fail_sync.swap(false, Relaxed) {
             true => Err(io::Error::other("injected sync failure")),
             false => Ok(()),

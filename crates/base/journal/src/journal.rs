@@ -1,32 +1,33 @@
-//! The journal itself: appends rounds, rolls segments, lets go of what no group needs.
+//! The journal itself: appends rounds, and lets go of what no group needs.
+
+mod append;
+mod roll;
 
 use crate::disk::Disk;
-use crate::error::{Error, is_full};
+use crate::error::Error;
 use crate::index::Index;
 use crate::log::Place;
-use crate::pool::{Pool, Spare};
+use crate::pool::Pool;
 use crate::reader::{Reader, Record};
-use crate::record::{HEADER, Header, Salt, Tag, padded};
+use crate::record::{HEADER, Tag};
 use crate::round::{Op, Round};
 use crate::scan::End;
 use crate::seal::{self, ENTRY_COST, GROUP_COST, TRAILER};
 use crate::segment::{START, Segment};
 use crate::settings::Settings;
 use crate::sweep::Sweeper;
-use bytes::Bytes;
 use model::{ByteSize, GroupId};
 use std::fmt;
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, IoSlice};
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock, RwLockWriteGuard};
 
-/// Payloads up to this are copied next to their header: cheaper than a slice of their own.
-const INLINE: usize = 512;
 /// The end of a segment is kept for urgent rounds, at most this much and at most a part of it.
 const SLACK: u64 = 64 << 10;
 const SLACK_PART: u64 = 16;
+/// A segment's header and the header of its head, rounded up.
+const START_COST: u64 = START as u64 + HEADER as u64 + 8;
 
 /// Numbers of a journal; counters are since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -155,21 +156,12 @@ impl Journal {
     /// Whether a round with this many records and bytes of payload would be taken now, and makes its space ready:
     /// if Ok, the next round of at most that size does not fail with `Full` on a file system that preallocates.
     pub fn room(&mut self, records: usize, bytes: u64) -> Result<(), Error> {
-        self.check_poison()?;
-        if self.reader.index().has_idle(Some(self.newest)) {
-            self.flush_pending();
-        }
-        let live = self.pool.live.load(Relaxed);
-        if live > self.settings.max_size.0 {
-            return Err(self.full(false));
-        }
-        let head = seal::head_size(&self.reader.index());
-        let records = (records + self.pending.len()) as u64;
-        let needed = bytes + records * (HEADER as u64 + 8 + ENTRY_COST + GROUP_COST);
-        if self.active.as_ref().is_some_and(|active| !active.segment.small && active.room(head, false) >= needed) {
-            return Ok(());
-        }
-        self.prepare(needed, head)
+        self.prepare_room(records, bytes, false)
+    }
+
+    /// `room` for a round that is urgent. May begin a small segment now.
+    pub fn room_urgent(&mut self, records: usize, bytes: u64) -> Result<(), Error> {
+        self.prepare_room(records, bytes, true)
     }
 
     pub fn term(&self, group: GroupId, index: u64) -> Option<u64> {
@@ -244,6 +236,28 @@ impl Journal {
         self.sweeper.settle();
     }
 
+    fn prepare_room(&mut self, records: usize, bytes: u64, urgent: bool) -> Result<(), Error> {
+        self.check_poison()?;
+        if self.reader.index().has_idle(Some(self.newest)) {
+            self.flush_pending();
+        }
+        if !urgent && self.pool.live.load(Relaxed) > self.settings.max_size.0 {
+            return Err(self.full(false));
+        }
+        let head = seal::head_size(&self.reader.index());
+        let records = (records + self.pending.len()) as u64;
+        let needed = bytes + records * (HEADER as u64 + 8 + ENTRY_COST + GROUP_COST);
+        let fits = |active: &Active| (urgent || !active.segment.small) && active.room(head, urgent) >= needed;
+        if self.active.as_ref().is_some_and(fits) {
+            return Ok(());
+        }
+        let whole = room(self.settings.segment(), START_COST + 2 * head, urgent);
+        match urgent && needed <= whole {
+            true => self.roll(needed + START_COST + 2 * head, true),
+            false => self.prepare(needed, head),
+        }
+    }
+
     fn check_poison(&self) -> Result<(), Error> {
         match &self.poison {
             Some(text) => Err(Error::Poisoned { text: text.clone() }),
@@ -297,241 +311,6 @@ impl Journal {
         done
     }
 
-    fn write(&mut self, ops: &[Op], urgent: bool) -> Result<(), Error> {
-        let head = seal::head_size(&self.reader.index());
-        let costs = self.costs(ops);
-        let limit = room(self.settings.segment(), START_COST + 2 * head, urgent);
-        if let Some(cost) = costs.iter().find(|cost| **cost > limit) {
-            return Err(Error::TooLarge { bytes: ByteSize(*cost), limit: ByteSize(limit) });
-        }
-        let total: u64 = costs.iter().sum();
-        if total > limit {
-            self.prepare(total, head)?;
-        }
-        let mut done = 0;
-        while done < ops.len() {
-            let count = self.part(&costs[done..], limit, urgent);
-            let written = count.and_then(|count| self.write_part(&ops[done..done + count], urgent).map(|()| count));
-            match written {
-                Ok(count) => done += count,
-                Err(error) if done == 0 || self.poison.is_some() => return Err(error),
-                Err(error) => {
-                    let text = format!("a round larger than a segment was written in part: {error}");
-                    return Err(self.poison("write", &io::Error::other(text)));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// What each record takes of a segment, its share of the index included.
-    fn costs(&self, ops: &[Op]) -> Vec<u64> {
-        let index = self.reader.index();
-        let of = |op: &Op| {
-            let group = if index.logs.contains_key(&op.group) { 0 } else { GROUP_COST };
-            op.size()
-                + group
-                + match op.tag {
-                    Tag::Entry => ENTRY_COST,
-                    Tag::HardState => op.payload.len() as u64,
-                    _ => 0,
-                }
-        };
-        ops.iter().map(of).collect()
-    }
-
-    /// Makes the segments ready that a round of `total` bytes may need.
-    fn prepare(&mut self, total: u64, head: u64) -> Result<(), Error> {
-        let each = room(self.settings.segment(), START_COST + 2 * head, false);
-        if each == 0 {
-            return Err(Error::TooLarge { bytes: ByteSize(total), limit: ByteSize(0) });
-        }
-        // Records are not cut, so each segment may stay up to half empty.
-        let count = if total <= each { 1 } else { (2 * total).div_ceil(each) + 1 };
-        if self.pool.live.load(Relaxed) + count * self.settings.segment() > self.settings.max_size.0 {
-            return Err(self.full(false));
-        }
-        self.pool.prepare(count).map_err(|error| self.no_space(error))
-    }
-
-    /// How many of the records go to the active segment now, after a new one was begun if need be.
-    fn part(&mut self, costs: &[u64], limit: u64, urgent: bool) -> Result<usize, Error> {
-        let total: u64 = costs.iter().sum();
-        for rolled in [false, true] {
-            let head = seal::head_size(&self.reader.index());
-            if let Some(active) = self.active.as_ref().filter(|active| urgent || !active.segment.small) {
-                let count = fitting(costs, active.room(head, urgent));
-                if count == costs.len() || (count > 0 && total > limit) {
-                    return Ok(count);
-                }
-            }
-            if !rolled {
-                self.roll(total.min(limit) + START_COST + 2 * head, urgent)?;
-            }
-        }
-        Err(Error::TooLarge { bytes: ByteSize(costs[0]), limit: ByteSize(limit) })
-    }
-
-    /// Seals the active segment and begins a new one.
-    fn roll(&mut self, needed: u64, urgent: bool) -> Result<(), Error> {
-        let spare = self.spare(needed, urgent)?;
-        if let Some(active) = self.active.take() {
-            if let Err(error) = self.seal(&active) {
-                self.pool.put_back(spare);
-                self.active = Some(active);
-                return Err(error);
-            }
-        }
-        self.begin(spare)
-    }
-
-    fn spare(&mut self, needed: u64, urgent: bool) -> Result<Spare, Error> {
-        let within = self.pool.live.load(Relaxed) + self.settings.segment() <= self.settings.max_size.0;
-        // A small segment should take a few more such rounds.
-        let needed = needed + TRAILER as u64 + needed / 8 + 1024;
-        let spare = match (within, urgent) {
-            (false, false) => return Err(self.full(false)),
-            (false, true) => self.pool.take_urgent(needed),
-            (true, false) => self.pool.take(),
-            (true, true) => match self.pool.take() {
-                Err(error) if is_full(&error) => self.pool.take_urgent(needed),
-                other => other,
-            },
-        };
-        spare.map_err(|error| self.no_space(error))
-    }
-
-    /// Nothing was written: the journal goes on.
-    fn no_space(&self, error: io::Error) -> Error {
-        match is_full(&error) {
-            true => self.full(true),
-            false => Error::io("make a segment in", &self.disk.dir)(error),
-        }
-    }
-
-    fn seal(&mut self, active: &Active) -> Result<(), Error> {
-        let segment = &active.segment;
-        let index = seal::encode(&self.reader.index(), Some(segment.number()));
-        let trailer = seal::trailer(&index, active.end, segment.salt);
-        let written = segment
-            .write(&self.disk, &index, u64::from(active.end))
-            .and_then(|()| segment.write(&self.disk, &trailer, segment.capacity - TRAILER as u64));
-        match written {
-            Ok(()) => {}
-            Err(error) if is_full(&error) => return Err(self.full(true)),
-            Err(error) => return Err(self.poison("write", &error)),
-        }
-        self.disk.sync_file(&segment.file).map_err(|error| self.poison("sync", &error))
-    }
-
-    /// A segment gets its name when its head is durable, so a named one always has a valid head.
-    fn begin(&mut self, spare: Spare) -> Result<(), Error> {
-        let Some(number) = self.newest.checked_add(1) else {
-            return Err(self.poison("number a segment", &io::Error::other("out of numbers")));
-        };
-        // Unpredictable, so that no tenant can send bytes that look like a record.
-        let mark = RandomState::new().build_hasher().finish() | 1;
-        let path = Segment::name(&self.disk.dir, number);
-        let small = spare.size < self.settings.segment();
-        let salt = Salt { number, mark };
-        let segment = Segment { salt, capacity: spare.size, small, file: spare.file, path };
-        let state = Bytes::from(seal::encode(&self.reader.index(), None));
-        let head = Op { payload: state, ..Op::mark(Tag::Head, GroupId(0), 0) };
-        let mut bytes = segment.header().to_vec();
-        bytes.extend_from_slice(&Header::of(&head, salt, START, 0, true).encode(salt));
-        bytes.extend_from_slice(&head.payload);
-        bytes.resize((u64::from(START) + head.size()) as usize, 0);
-        match segment.write(&self.disk, &bytes, 0) {
-            Ok(()) => {}
-            Err(error) if is_full(&error) => return Err(self.full(true)),
-            Err(error) => return Err(self.poison("write", &error)),
-        }
-        let synced = self.disk.sync_file(&segment.file);
-        let named = synced.and_then(|()| self.disk.rename(&spare.path, &segment.path));
-        named.map_err(|error| self.poison("begin a segment", &error))?;
-
-        let end = bytes.len() as u32;
-        let segment = Arc::new(segment);
-        self.index().segments.insert(number, Arc::clone(&segment));
-        self.pool.live.fetch_add(segment.capacity, Relaxed);
-        self.active = Some(Active { segment, end, attempt: 1, entries: 0 });
-        self.newest = number;
-        self.counters.rolls += 1;
-        // The one before is no longer the newest, and may hold nothing.
-        self.note_idle();
-        Ok(())
-    }
-
-    /// Writes records as one round of the active segment, syncs, and lets them take effect.
-    fn write_part(&mut self, ops: &[Op], urgent: bool) -> Result<(), Error> {
-        let Some(mut active) = self.active.take() else {
-            return Err(self.poison("write", &io::Error::other("no segment is active")));
-        };
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let places = match self.put(ops, &mut active, &mut scratch) {
-            Err(error) if is_full(&error) && urgent => {
-                self.pool.release_reserve();
-                self.put(ops, &mut active, &mut scratch)
-            }
-            other => other,
-        };
-        self.scratch = scratch;
-        let (places, end) = match places {
-            Ok(done) => done,
-            Err(error) if is_full(&error) => {
-                self.active = Some(active);
-                return Err(self.full(true));
-            }
-            Err(error) => return Err(self.poison("write", &error)),
-        };
-        self.disk.sync_file(&active.segment.file).map_err(|error| self.poison("sync", &error))?;
-        self.counters.written += u64::from(end - active.end);
-        active.end = end;
-        active.entries += ops.iter().filter(|op| op.tag == Tag::Entry).count() as u64;
-        self.active = Some(active);
-        self.counters.rounds += 1;
-        self.counters.records += ops.len() as u64;
-        let mut index = self.index();
-        for (op, place) in ops.iter().zip(places) {
-            index.apply(op, place);
-        }
-        Ok(())
-    }
-
-    /// Writes records behind the end, without moving it. Each try has a number of its own, so that what a failed one
-    /// left is never taken for a part of the next.
-    fn put(&self, ops: &[Op], active: &mut Active, scratch: &mut Vec<u8>) -> io::Result<(Vec<Place>, u32)> {
-        let salt = active.segment.salt;
-        let attempt = active.attempt;
-        active.attempt = attempt.wrapping_add(1);
-        scratch.clear();
-        let mut places = Vec::with_capacity(ops.len());
-        // Up to where the scratch goes before each payload that is written from where it is.
-        let mut cuts: Vec<(usize, &Bytes)> = Vec::new();
-        let mut end = active.end;
-        for (at, op) in ops.iter().enumerate() {
-            let len = op.payload.len();
-            places.push(Place { segment: salt.number, offset: end, len: len as u32 });
-            scratch.extend_from_slice(&Header::of(op, salt, active.end, attempt, at + 1 == ops.len()).encode(salt));
-            match len <= INLINE {
-                true => scratch.extend_from_slice(&op.payload),
-                false => cuts.push((scratch.len(), &op.payload)),
-            }
-            scratch.resize(scratch.len() + (padded(len as u64) as usize - len), 0);
-            end += op.size() as u32;
-        }
-        let mut slices = Vec::with_capacity(2 * cuts.len() + 1);
-        let mut from = 0;
-        for (to, payload) in cuts {
-            slices.push(IoSlice::new(&scratch[from..to]));
-            slices.push(IoSlice::new(payload));
-            from = to;
-        }
-        slices.push(IoSlice::new(&scratch[from..]));
-        self.disk.write(&active.segment.file, &mut slices, u64::from(active.end))?;
-        Ok((places, end))
-    }
-
     /// Looks at every segment: some became idle without an entry going.
     fn note_idle(&self) {
         let mut index = self.index();
@@ -547,14 +326,6 @@ impl Journal {
             self.sweeper.free(segment);
         }
     }
-}
-
-/// A segment's header and the header of its head, rounded up.
-const START_COST: u64 = START as u64 + HEADER as u64 + 8;
-
-fn fitting(costs: &[u64], room: u64) -> usize {
-    let mut left = room;
-    costs.iter().take_while(|cost| left.checked_sub(**cost).map(|rest| left = rest).is_some()).count()
 }
 
 impl fmt::Debug for Journal {

@@ -49,8 +49,8 @@ impl Holds {
     }
 }
 
-/// Holds the entries `first..=last`. While a journal is opened, `places` may know fewer of them: their segments are
-/// gone because a later record says that they are not needed.
+/// Holds the entries `first..=last`. While a journal is opened, `places` may know fewer of them, or have gaps: their
+/// segments are gone because a later record says that they are not needed.
 #[derive(Debug)]
 pub(crate) struct Log {
     pub hard_state: Option<Bytes>,
@@ -68,6 +68,9 @@ impl Default for Log {
         Log { hard_state: None, first: 1, last: 0, base: 1, places: VecDeque::new(), terms: VecDeque::new() }
     }
 }
+
+/// Of an entry whose segment is gone. Segments are numbered from 1.
+const GONE: Place = Place { segment: 0, offset: 0, len: 0 };
 
 impl Log {
     /// Nothing was ever in it: its first entry may have any index.
@@ -89,7 +92,8 @@ impl Log {
 
     /// Whether every entry has its place.
     pub(crate) fn is_complete(&self) -> bool {
-        self.last < self.first || (self.base <= self.first && self.end() > self.last)
+        let known = self.base <= self.first && self.end() > self.last && !self.places.contains(&GONE);
+        self.last < self.first || known
     }
 
     /// One past the last index that has a place.
@@ -116,8 +120,11 @@ impl Log {
             self.first = index;
         }
         self.truncate(index, holds);
-        if self.end() != index || self.places.is_empty() {
+        if self.places.is_empty() {
             self.clear(index, holds);
+        }
+        while self.end() < index {
+            self.places.push_back(GONE);
         }
         self.places.push_back(place);
         holds.add(place);
@@ -241,5 +248,13 @@ mod tests {
         log.compact(5, &mut holds);
         assert!(log.is_complete());
         assert_eq!(log.place(6), Some(place(2)));
+
+        // 7 to 9 went with their segment, because 7 was replaced later.
+        log.bound(6, 9, &mut holds);
+        log.push(10, place(3), 1, &mut holds);
+        assert!(!log.is_complete());
+        log.push(7, place(4), 2, &mut holds);
+        assert!(log.is_complete());
+        assert_eq!((log.place(6), log.place(7), log.last), (Some(place(2)), Some(place(4)), 7));
     }
 }

@@ -133,8 +133,7 @@ fn load(paths: &BTreeMap<u32, PathBuf>, index: &mut Index, disk: &Disk) -> Resul
 
 /// Gives a file that was cut its full length again; on a full disk without the space behind it.
 fn heal(segment: &Segment, disk: &Disk) -> Result<(), Error> {
-    let held = segment.file.metadata().map_err(Error::io("open", &segment.path))?.len();
-    if held < segment.capacity && disk.extend(&segment.file, segment.capacity).is_err() {
+    if segment.len()? < segment.capacity && disk.extend(&segment.file, segment.capacity).is_err() {
         let _ = segment.file.set_len(segment.capacity);
     }
     Ok(())
@@ -145,7 +144,10 @@ fn check_complete(index: &Index) -> Result<(), Error> {
         None => Ok(()),
         Some((group, log)) => {
             let newest = index.segments.keys().next_back().copied().unwrap_or(0);
-            let what = format!("the log of group {} goes from {} to {}, but not all of it is in a segment", group.0, log.first, log.last);
+            let what = format!(
+                "the log of group {} goes from {} to {}, but not all of it is in a segment",
+                group.0, log.first, log.last
+            );
             Err(Error::corrupt(newest, 0, what))
         }
     }

@@ -8,6 +8,7 @@ use crate::round::Op;
 use crate::seal::{self, TRAILER};
 use crate::segment::{START, Segment};
 use bytes::Bytes;
+use std::ops::Range;
 
 const WINDOW: usize = 1 << 20;
 
@@ -29,7 +30,7 @@ pub(crate) struct End {
 /// bad bytes are corruption. What an earlier failed or torn round left behind never says so: it starts no later than
 /// the end that it failed to move.
 pub(crate) fn replay(segment: &Segment, index: &mut Index) -> Result<End, Error> {
-    let mut window = Window { segment, start: 0, bytes: Vec::new() };
+    let mut window = Window { segment, written: segment.written(), start: 0, bytes: Vec::new() };
     let mut end = End { offset: START, attempt: 0, entries: 0, torn: 0 };
     let bad = loop {
         match round(&mut window, end.offset)? {
@@ -116,14 +117,14 @@ struct Tail {
 /// Looks for headers of this segment anywhere behind its end.
 fn search(window: &mut Window<'_>, end: u32) -> Result<Tail, Error> {
     let (salt, capacity) = (window.segment.salt, window.segment.capacity);
-    let mut tail = Tail { proof: None, attempt: 0, end: 0 };
+    // A file that was cut ends where its last bytes are.
+    let held = window.segment.len()?;
+    let mut tail = Tail { proof: None, attempt: 0, end: if held < capacity { held } else { 0 } };
     let mut at = u64::from(end);
     loop {
-        let bytes = window.get(at, WINDOW)?;
-        if bytes.len() < WINDOW && at + (bytes.len() as u64) < capacity {
-            // The file was cut.
-            tail.end = tail.end.max(at + bytes.len() as u64);
-        }
+        at = window.written_from(at);
+        let len = window.part(at);
+        let bytes = window.get(at, len)?;
         if bytes.len() < HEADER {
             return Ok(tail);
         }
@@ -149,17 +150,31 @@ fn search(window: &mut Window<'_>, end: u32) -> Result<Tail, Error> {
 /// A piece of the file in memory.
 struct Window<'a> {
     segment: &'a Segment,
+    written: Vec<Range<u64>>,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl Window<'_> {
+    /// The next multiple of eight at or after `offset` that was ever written; the capacity if there is none.
+    fn written_from(&self, offset: u64) -> u64 {
+        let part = self.written.iter().find(|part| part.end > offset);
+        part.map_or(self.segment.capacity, |part| part.start.max(offset).next_multiple_of(8))
+    }
+
+    /// How much to read at once from an offset: up to a window, and little more than was written.
+    fn part(&self, offset: u64) -> usize {
+        let part = self.written.iter().find(|part| part.contains(&offset));
+        let left = part.map_or(0, |part| part.end - offset);
+        left.clamp(HEADER as u64, WINDOW as u64) as usize
+    }
+
     /// Bytes of the file; fewer only at its end.
     fn get(&mut self, offset: u64, len: usize) -> Result<&[u8], Error> {
         let held = self.start..self.start + self.bytes.len() as u64;
         if !held.contains(&offset) || offset + len as u64 > held.end {
             let left = self.segment.capacity.saturating_sub(offset);
-            let wanted = len.max(WINDOW).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let wanted = (len.max(self.part(offset)) as u64).min(left) as usize;
             self.bytes = self.segment.read(offset, wanted)?;
             self.start = offset;
         }

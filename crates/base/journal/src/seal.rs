@@ -145,6 +145,7 @@ pub(crate) fn load(index: &mut Index, segment: u32, groups: Vec<GroupState>) {
     });
     for state in groups {
         let log = logs.entry(state.group).or_default();
+        log.bound(state.first, state.last, holds);
         for (index, term, offset, len) in state.entries {
             log.push(index, Place { segment, offset, len }, term, holds);
         }
@@ -186,5 +187,73 @@ pub(crate) fn read(segment: &Segment) -> Result<Option<Vec<GroupState>>, Error> 
     match salt.sum(&index) == u32_at(&trailer, 24) {
         true => Ok(decode(Bytes::from(index))),
         false => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Tag;
+    use crate::round::Op;
+    use proptest::prelude::*;
+
+    const SEGMENT: u32 = 3;
+
+    /// Id, first index, the entries' terms, hard state.
+    type Group = (u64, u64, Vec<u64>, Option<Vec<u8>>);
+
+    fn index(groups: &[Group]) -> Index {
+        let mut index = Index::default();
+        for (group, start, terms, state) in groups {
+            let group = GroupId(*group);
+            index.apply(&Op::mark(Tag::Reset, group, *start), Place { segment: 0, offset: 0, len: 0 });
+            for (at, term) in terms.iter().enumerate() {
+                let op = Op { term: *term, ..Op::mark(Tag::Entry, group, start + at as u64) };
+                // The first ones are in an older segment.
+                let segment = if at < 2 { SEGMENT - 1 } else { SEGMENT };
+                index.apply(&op, Place { segment, offset: at as u32 * 8, len: at as u32 });
+            }
+            if let Some(state) = state {
+                let op = Op { payload: Bytes::from(state.clone()), ..Op::mark(Tag::HardState, group, 0) };
+                index.apply(&op, Place { segment: 0, offset: 0, len: 0 });
+            }
+        }
+        index
+    }
+
+    proptest! {
+        #[test]
+        fn states_survive_and_cost_no_more_than_is_set_aside(
+            groups in prop::collection::vec(
+                (0u64..9, 1u64..u64::MAX / 2, prop::collection::vec(0u64..4, 0..20), any::<Option<Vec<u8>>>()), 0..6),
+            cut: prop::sample::Index,
+        ) {
+            let index = index(&groups);
+            let bytes = Bytes::from(encode(&index, Some(SEGMENT)));
+            prop_assert!(bytes.len() as u64 <= head_size(&index) + index.holds.total() * ENTRY_COST);
+            prop_assert!(encode(&index, None).len() as u64 <= head_size(&index));
+            let decoded = decode(bytes.clone()).unwrap();
+            prop_assert_eq!(decoded.len(), index.logs.len());
+            for state in &decoded {
+                let log = &index.logs[&state.group];
+                prop_assert_eq!((state.first, state.last, &state.hard_state), (log.first, log.last, &log.hard_state));
+                let expected: Vec<_> = (log.first..=log.last)
+                    .filter_map(|at| Some((at, log.term(at)?, log.place(at)?)))
+                    .filter(|(_, _, place)| place.segment == SEGMENT)
+                    .map(|(at, term, place)| (at, term, place.offset, place.len))
+                    .collect();
+                prop_assert_eq!(&state.entries, &expected);
+            }
+            // A cut never panics, and never invents a group.
+            let cut = cut.index(bytes.len() + 1);
+            if let Some(some) = decode(bytes.slice(..cut)) {
+                prop_assert!(some.len() <= decoded.len());
+            }
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            decode(Bytes::from(bytes));
+        }
     }
 }

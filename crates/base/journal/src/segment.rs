@@ -5,10 +5,12 @@ use crate::error::Error;
 use crate::log::Place;
 use crate::record::{HEADER, Header, Salt, u32_at, u64_at};
 use bytes::Bytes;
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,9 +78,35 @@ impl Segment {
         disk.write(&self.file, &mut [IoSlice::new(bytes)], offset)
     }
 
+    /// The file's length; less than the capacity if it was cut.
+    pub(crate) fn len(&self) -> Result<u64, Error> {
+        Ok(self.file.metadata().map_err(Error::io("open", &self.path))?.len())
+    }
+
     /// Up to `len` bytes; fewer only at the end of the file.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
         read_at(&self.file, offset, len).map_err(Error::io("read", &self.path))
+    }
+
+    /// The parts of the file that were ever written; the rest is space that was only preallocated, and reads as zeros.
+    /// To be asked before the file is read: what the kernel reads ahead counts as written.
+    pub(crate) fn written(&self) -> Vec<Range<u64>> {
+        let mut parts = Vec::new();
+        let mut at = 0;
+        loop {
+            let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => return parts,
+                // A file system that can't tell.
+                Err(_) => at,
+            };
+            let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.capacity);
+            if end <= start {
+                return parts;
+            }
+            parts.push(start..end);
+            at = end;
+        }
     }
 
     /// The record at a place, verified.
@@ -156,5 +184,36 @@ impl Slice {
 impl fmt::Debug for Slice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slice({}@{}+{})", self.segment.number(), self.offset, self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl Fn(&mut Vec<u8>), number: u32, expected: Option<&str>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Segment::name(dir.path(), 7);
+        let file = File::create_new(&path).unwrap();
+        let salt = Salt { number: 7, mark: 99 };
+        let mut bytes = Segment { salt, capacity: 4096, small: true, file, path: path.clone() }.header().to_vec();
+        change(&mut bytes);
+        std::fs::write(&path, bytes).unwrap();
+        match (Segment::open(&path, number), expected) {
+            (Ok(segment), None) => assert_eq!((segment.salt, segment.capacity, segment.small), (salt, 4096, true)),
+            (Err(error), Some(expected)) => assert!(error.to_string().contains(expected), "{error}"),
+            (other, _) => panic!("{:?}", other.map(|segment| segment.salt)),
+        }
+    }
+
+    #[test]
+    fn headers_are_verified() {
+        check(|_| {}, 7, None);
+        check(|bytes| bytes.clear(), 7, Some("segment 7 is corrupt at byte 0: its header is not valid"));
+        check(|bytes| bytes.truncate(39), 7, Some("its header is not valid"));
+        check(|_| {}, 8, Some("segment 8 is corrupt at byte 8: its header has the number 7"));
+        for at in 0..40 {
+            check(|bytes| bytes[at] ^= 4, 7, Some("its header is not valid"));
+        }
     }
 }

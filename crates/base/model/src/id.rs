@@ -43,6 +43,36 @@ impl fmt::Display for ShardId {
     }
 }
 
+/// How many shards a cluster has of each signal. May be raised, never lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShardCounts {
+    /// Shards of logs.
+    pub logs: u32,
+    /// Shards of metrics.
+    pub metrics: u32,
+}
+
+impl Default for ShardCounts {
+    fn default() -> ShardCounts {
+        ShardCounts { logs: 4, metrics: 4 }
+    }
+}
+
+impl ShardCounts {
+    pub fn of(self, signal: Signal) -> u32 {
+        match signal {
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        }
+    }
+
+    /// All shards of a signal.
+    pub fn shards(self, signal: Signal) -> impl Iterator<Item = ShardId> {
+        (0..self.of(signal)).map(move |index| ShardId::new(signal, index))
+    }
+}
+
 /// Made of a batch's content, so that a retry has the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchId(pub u128);

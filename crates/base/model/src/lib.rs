@@ -14,7 +14,7 @@ pub mod size;
 pub mod tenant;
 
 pub use histogram::Histogram;
-pub use id::{BatchId, GroupId, ShardId};
+pub use id::{BatchId, GroupId, ShardCounts, ShardId};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use range::TimeRange;

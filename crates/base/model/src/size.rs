@@ -64,9 +64,14 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// In the largest binary unit that loses nothing: what is written is read back as the same number.
 impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.to_string().replace(' ', ""))
+        let unit = UNITS[..4].iter().rev().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor));
+        match unit {
+            Some((unit, factor)) => serializer.serialize_str(&format!("{}{unit}", self.0 / factor)),
+            None => serializer.serialize_str(&format!("{}B", self.0)),
+        }
     }
 }
 

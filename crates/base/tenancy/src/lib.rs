@@ -1,1 +1,14 @@
-//! To be written.
+//! Who may do what, and how much of it: tenants' limits and the admission of requests.
+//!
+//! A request's tenant is known by `admit`, which alone makes an `Admitted`; what stores or reads a tenant's rows takes
+//! nothing else. `Limits` are per tenant and change while the process runs (`LimitTable`).
+
+mod admit;
+mod error;
+mod limits;
+mod table;
+
+pub use admit::{Admitted, Read, Write, admit, admit_reads};
+pub use error::TenancyError;
+pub use limits::Limits;
+pub use table::{LimitTable, Overrides};

@@ -25,10 +25,14 @@ impl Compute {
 
     /// Runs a function when its pool has room. Panics of the function are passed on.
     pub async fn run<T: Send + 'static>(&self, pool: Pool, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let semaphore = &self.pools[pool as usize];
         // The semaphore is never closed; without a permit the work would only be less bounded.
-        let _permit = semaphore.acquire().await.ok();
-        match tokio::task::spawn_blocking(work).await {
+        let permit = self.pools[pool as usize].clone().acquire_owned().await.ok();
+        let task = tokio::task::spawn_blocking(move || {
+            // Held until the work ends, also when nobody waits for it any more.
+            let _permit = permit;
+            work()
+        });
+        match task.await {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),

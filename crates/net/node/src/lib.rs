@@ -1,7 +1,9 @@
-//! The life of a process: tasks with names and an owner, a signal to stop, and pools for work that computes.
+//! The life of a process: tasks with names and an owner, a signal to stop, pools for work that computes, and what
+//! every main does around them.
 
 mod compute;
 mod node;
+pub mod process;
 
 pub use compute::{Compute, Pool};
 pub use node::{Node, Stopping};

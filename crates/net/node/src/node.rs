@@ -57,9 +57,11 @@ impl Node {
         let watched = tokio::spawn(async move {
             let guard = AbortOnDrop(running);
             if let Err(error) = guard.join().await
-                && error.is_panic()
+                && let Ok(panic) = error.try_into_panic()
             {
-                tracing::error!(task = named, "a task panicked: stopping");
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("");
+                tracing::error!(task = named, panic = text, "a task panicked: stopping");
                 stop.send_replace(true);
             }
         });

@@ -7,7 +7,12 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
 
 /// What generated clients are made of. Cheap to clone.
-pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+pub type Link = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, LinkError>;
+
+/// A request did not reach its service.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LinkError(BoxError);
 
 /// The largest message in either direction. Entries, rows and catalogs all are far below.
 pub const MAX_MESSAGE: usize = 256 << 20;
@@ -19,7 +24,16 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(server.map_err(Into::into))
+    BoxCloneSyncService::new(server.map_err(|e| LinkError(e.into())))
+}
+
+/// Reads the address of a service; the error names the setting.
+pub fn uri(setting: &str, address: &str) -> Result<Uri, String> {
+    let uri: Uri = address.parse().map_err(|e| format!("{setting} {address:?} is not an address: {e}"))?;
+    match uri.scheme_str() {
+        Some("http") if uri.authority().is_some() => Ok(uri),
+        _ => Err(format!("{setting} {address:?}: write http://host:port")),
+    }
 }
 
 /// A link to a server at `http://host:port`, connected when first used and again whenever it breaks.
@@ -31,5 +45,5 @@ pub fn to(uri: Uri) -> Link {
         .tcp_nodelay(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20);
-    BoxCloneSyncService::new(endpoint.connect_lazy().map_err(Into::into))
+    BoxCloneSyncService::new(endpoint.connect_lazy().map_err(|e| LinkError(e.into())))
 }

@@ -19,7 +19,10 @@ pub enum Entry {
     Batches(Vec<Batch>),
     /// Everything up to and including log index `through` is in the object store, and the catalog knows it since
     /// `version`.
-    Flushed { through: u64, version: u64 },
+    Flushed {
+        through: u64,
+        version: u64,
+    },
 }
 
 /// Rows of one tenant for one shard.

@@ -1,7 +1,7 @@
 //! Bytes between processes: what agents send, what shards log, what services say to each other.
 //!
 //! `loki` and `prometheus` walk push bodies in place; `snappy` and `gzip` inflate them within a limit; `batch` is an
-//! entry of a shard's log; `status` says how a reason for a failure is told.
+//! entry of a shard's log.
 
 pub mod batch;
 pub mod error;
@@ -10,4 +10,3 @@ pub mod loki;
 pub mod prometheus;
 pub mod protobuf;
 pub mod snappy;
-pub mod status;

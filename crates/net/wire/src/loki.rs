@@ -82,9 +82,8 @@ fn next_of<'a, T>(
 impl<'a> Stream<'a> {
     /// Stops at the first label text, which every known sender writes first; `entries` refuses a second one.
     fn read(message: &'a [u8]) -> Result<Stream<'a>, DecodeError> {
-        let labels = next_of(&mut Fields::new(message), LABELS, |text| {
-            std::str::from_utf8(text).map_err(|_| DecodeError::Utf8)
-        });
+        let labels =
+            next_of(&mut Fields::new(message), LABELS, |text| std::str::from_utf8(text).map_err(|_| DecodeError::Utf8));
         Ok(Stream { labels: labels.transpose()?.unwrap_or(""), message })
     }
 

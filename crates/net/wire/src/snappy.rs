@@ -11,7 +11,9 @@ pub fn decompress(data: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
     }
     // No input inflates more than 64 bytes for 3 (a copy element), so a small body cannot claim a large buffer.
     if len > data.len().saturating_mul(64) {
-        return Err(DecodeError::Snappy { why: format!("{} bytes cannot hold the {len} that they declare", data.len()) });
+        return Err(DecodeError::Snappy {
+            why: format!("{} bytes cannot hold the {len} that they declare", data.len()),
+        });
     }
     snap::raw::Decoder::new().decompress_vec(data).map_err(error)
 }

@@ -111,7 +111,7 @@ pub struct Matching {
     pub labels: Vec<String>,
     /// Labels that the "one" side gives to the result: `group_left (include)`.
     pub include: Vec<String>,
-    /// Stands in for a missing series of the left side.
+    /// Stands in for a missing series of the left side (with `group_right`, as in Prometheus, of the right side).
     pub fill_left: Option<f64>,
     pub fill_right: Option<f64>,
 }

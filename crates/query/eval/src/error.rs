@@ -17,10 +17,12 @@ pub enum EvalError {
     Unsupported(String),
     #[error("the query was cancelled or took longer than its deadline")]
     Cancelled,
-    #[error("the query needs more than {limit} bytes of memory (limits.query_memory is {limit}); ask for fewer series or fewer steps")]
+    #[error(
+        "the query needs more than {limit} bytes of memory (limits.query_memory is {limit}); ask for fewer series or fewer steps"
+    )]
     Memory { limit: usize },
-    #[error("exceeded maximum resolution of {limit} points per timeseries (the query has {steps} steps). Try decreasing the query resolution (?step=XX)")]
-    Steps { steps: u64, limit: u64 },
+    #[error("exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)", thousands(*limit))]
+    Steps { limit: u64 },
     #[error(transparent)]
     Source(#[from] SourceError),
 }
@@ -47,4 +49,17 @@ impl EvalError {
             EvalError::Source(error) => error.reason,
         }
     }
+}
+
+/// `11,000`, as the clients that show this text know it.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }

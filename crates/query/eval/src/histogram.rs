@@ -88,11 +88,7 @@ impl Native {
 
     /// An empty histogram of the same layout.
     pub fn empty_like(&self) -> Native {
-        Native {
-            schema: self.schema,
-            custom: Arc::clone(&self.custom),
-            ..Native::default()
-        }
+        Native { schema: self.schema, custom: Arc::clone(&self.custom), ..Native::default() }
     }
 
     pub fn mean(&self) -> f64 {
@@ -237,7 +233,8 @@ impl Native {
                     grown = upper;
                 }
             }
-            if grown == threshold {
+            // Also true for a threshold that is not a number, which does not grow.
+            if grown == threshold || threshold.is_nan() {
                 return (count, threshold);
             }
             threshold = grown;
@@ -256,7 +253,9 @@ impl Native {
             && equal(self.count, other.count)
             && equal(self.sum, other.sum)
             && (self.is_custom() && same_bounds(&self.custom, &other.custom)
-                || !self.is_custom() && self.zero_threshold == other.zero_threshold && equal(self.zero_count, other.zero_count))
+                || !self.is_custom()
+                    && self.zero_threshold == other.zero_threshold
+                    && equal(self.zero_count, other.zero_count))
             && buckets(&self.positive, &other.positive)
             && buckets(&self.negative, &other.negative)
     }

@@ -8,19 +8,36 @@ pub enum Note {
     /// A group has floats and histograms; it was left out.
     MixedInAggregation,
     /// Exponential and custom histograms met; what came of them was left out.
-    MixedSchemas { metric: String },
+    MixedSchemas {
+        metric: String,
+    },
     /// An aggregation that knows floats only left histograms out.
-    HistogramIgnored { aggregation: &'static str },
+    HistogramIgnored {
+        aggregation: &'static str,
+    },
     /// A binary operator has no meaning for these two types.
-    IncompatibleTypes { operator: &'static str, left: &'static str, right: &'static str },
+    IncompatibleTypes {
+        operator: &'static str,
+        left: &'static str,
+        right: &'static str,
+    },
     /// Exponential and custom histograms on the two sides of a binary operator.
-    IncompatibleLayouts { operator: &'static str },
+    IncompatibleLayouts {
+        operator: &'static str,
+    },
     /// Reset hints contradict each other. `during`: aggregation, addition or subtraction.
-    ResetCollision { during: &'static str },
+    ResetCollision {
+        during: &'static str,
+    },
     /// Custom bounds were reconciled. `during` as above.
-    BoundsReconciled { during: &'static str },
+    BoundsReconciled {
+        during: &'static str,
+    },
     InvalidQuantile(f64),
-    InvalidRatio { ratio: f64, capped: f64 },
+    InvalidRatio {
+        ratio: f64,
+        capped: f64,
+    },
 }
 
 /// Takes remarks; the language's engine adds the place.
@@ -36,10 +53,14 @@ impl Note {
         use crate::number::general;
         match self {
             Note::MixedInAggregation => "encountered a mix of histograms and floats for aggregation".into(),
-            Note::MixedSchemas { metric } => of_metric("vector contains a mix of histograms with exponential and custom buckets schemas", metric),
+            Note::MixedSchemas { metric } => {
+                of_metric("vector contains a mix of histograms with exponential and custom buckets schemas", metric)
+            }
             Note::HistogramIgnored { aggregation } => format!("ignored histogram in {aggregation} aggregation"),
             Note::IncompatibleTypes { operator, left, right } => {
-                format!("incompatible sample types encountered for binary operator {operator:?}: {left} {operator} {right}")
+                format!(
+                    "incompatible sample types encountered for binary operator {operator:?}: {left} {operator} {right}"
+                )
             }
             Note::IncompatibleLayouts { operator } => {
                 format!("incompatible bucket layout encountered for binary operator {operator:?}")
@@ -48,7 +69,11 @@ impl Note {
             Note::BoundsReconciled { during } => format!("mismatched custom buckets were reconciled during {during}"),
             Note::InvalidQuantile(q) => format!("quantile value should be between 0 and 1, got {}", general(*q)),
             Note::InvalidRatio { ratio, capped } => {
-                format!("ratio value should be between -1 and 1, got {}, capping to {}", general(*ratio), general(*capped))
+                format!(
+                    "ratio value should be between -1 and 1, got {}, capping to {}",
+                    general(*ratio),
+                    general(*capped)
+                )
             }
         }
     }

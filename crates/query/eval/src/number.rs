@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn floats_are_written_as_go_writes_them() {
-        for (value, text) in [(1.0, "1"), (0.1, "0.1"), (1e21, "1e+21"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf"), (-2.5, "-2.5")] {
+        for (value, text) in
+            [(1.0, "1"), (0.1, "0.1"), (1e21, "1e+21"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf"), (-2.5, "-2.5")]
+        {
             assert_eq!(general(value), text);
         }
         assert_eq!(plain(1e-7), "0.0000001");

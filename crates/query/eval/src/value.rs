@@ -9,7 +9,10 @@ use std::sync::Arc;
 pub enum Value {
     /// One float a step; an instant query has one.
     Scalar(Vec<(i64, f64)>),
-    String { time_ms: i64, text: String },
+    String {
+        time_ms: i64,
+        text: String,
+    },
     Vector(Vec<InstantSample>),
     Matrix(Vec<SeriesPoints>),
 }

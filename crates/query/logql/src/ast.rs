@@ -112,11 +112,27 @@ pub enum LabelFilter {
     And(Box<LabelFilter>, Box<LabelFilter>),
     Or(Box<LabelFilter>, Box<LabelFilter>),
     Text(Matcher),
-    Number { name: String, op: Comparison, value: f64 },
+    Number {
+        name: String,
+        op: Comparison,
+        value: f64,
+    },
     /// Nanoseconds.
-    Duration { name: String, op: Comparison, value: i64 },
-    Bytes { name: String, op: Comparison, value: u64 },
-    Ip { name: String, equal: bool, pattern: String },
+    Duration {
+        name: String,
+        op: Comparison,
+        value: i64,
+    },
+    Bytes {
+        name: String,
+        op: Comparison,
+        value: u64,
+    },
+    Ip {
+        name: String,
+        equal: bool,
+        pattern: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

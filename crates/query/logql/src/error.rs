@@ -1,6 +1,6 @@
 //! Why a query was refused or failed.
 
-use eval::source::SourceError;
+use eval::{EvalError, source::SourceError};
 use model::Reason;
 use std::fmt;
 
@@ -34,12 +34,10 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 /// Why a query that was understood gave no answer. Clone, so that one failure can be told to several.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Parse(#[from] ParseError),
-    #[error("not supported yet: {0}")]
-    Unsupported(&'static str),
     /// A line that a stage could not handle, in a query that may not leave it out.
     #[error(
         "pipeline error: '{kind}' for series: '{series}'.\n\
@@ -48,32 +46,27 @@ pub enum Error {
          The label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )\n"
     )]
     Pipeline { kind: String, series: String },
-    /// The operation has no meaning for the series that it met.
-    #[error("{0}")]
-    Execution(String),
     #[error("a metric query was asked for lines, or a log query for numbers: {0}")]
     Kind(&'static str),
-    #[error("the query has {steps} steps, its limit is {limit}")]
-    Steps { steps: u64, limit: u64 },
-    #[error("the query makes more than {limit} series (limits.query_series)")]
+    #[error("the query makes more than {limit} series (limits.query_series); group or filter them")]
     Series { limit: usize },
-    #[error("the query needs more than {limit} bytes of memory (limits.query_memory)")]
-    Memory { limit: usize },
-    #[error("the query was cancelled")]
-    Cancelled,
+    /// What the shared operators refuse: memory, steps, ambiguous matches, a source that fails.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Eval(#[from] EvalError),
+}
+
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Error {
+        Error::Eval(EvalError::Source(error))
+    }
 }
 
 impl Error {
     pub fn reason(&self) -> Reason {
         match self {
-            Error::Parse(_) | Error::Pipeline { .. } | Error::Execution(_) | Error::Kind(_) => Reason::BadInput,
-            Error::Steps { .. } => Reason::BadInput,
-            Error::Unsupported(_) => Reason::Unprocessable,
-            Error::Series { .. } | Error::Memory { .. } => Reason::OverLimit,
-            Error::Cancelled => Reason::Timeout,
-            Error::Source(error) => error.reason,
+            Error::Parse(_) | Error::Pipeline { .. } | Error::Kind(_) => Reason::BadInput,
+            Error::Series { .. } => Reason::OverLimit,
+            Error::Eval(error) => error.reason(),
         }
     }
 }

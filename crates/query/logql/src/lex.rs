@@ -43,7 +43,9 @@ impl Tok {
             Tok::Range(_) => "RANGE".into(),
             Tok::Flag(_) => "PARSER_FLAG".into(),
             Tok::Function("ip") => "ip".into(),
-            Tok::Function(name @ ("bytes" | "duration" | "duration_seconds")) => format!("{}_CONV", name.to_uppercase()),
+            Tok::Function(name @ ("bytes" | "duration" | "duration_seconds")) => {
+                format!("{}_CONV", name.to_uppercase())
+            }
             Tok::Function(name) => name.to_uppercase(),
             Tok::Keyword(name) | Tok::Sym(name) => (*name).into(),
             Tok::Bad(text) => text.clone(),
@@ -52,15 +54,63 @@ impl Tok {
 }
 
 const FUNCTIONS: [&str; 32] = [
-    "rate", "rate_counter", "count_over_time", "bytes_over_time", "bytes_rate", "sum_over_time", "avg_over_time",
-    "max_over_time", "min_over_time", "stdvar_over_time", "stddev_over_time", "quantile_over_time", "first_over_time",
-    "last_over_time", "absent_over_time", "vector", "sum", "avg", "max", "min", "count", "stddev", "stdvar", "bottomk",
-    "topk", "approx_topk", "sort", "sort_desc", "label_replace", "bytes", "duration", "duration_seconds",
+    "rate",
+    "rate_counter",
+    "count_over_time",
+    "bytes_over_time",
+    "bytes_rate",
+    "sum_over_time",
+    "avg_over_time",
+    "max_over_time",
+    "min_over_time",
+    "stdvar_over_time",
+    "stddev_over_time",
+    "quantile_over_time",
+    "first_over_time",
+    "last_over_time",
+    "absent_over_time",
+    "vector",
+    "sum",
+    "avg",
+    "max",
+    "min",
+    "count",
+    "stddev",
+    "stdvar",
+    "bottomk",
+    "topk",
+    "approx_topk",
+    "sort",
+    "sort_desc",
+    "label_replace",
+    "bytes",
+    "duration",
+    "duration_seconds",
 ];
 
 const KEYWORDS: [&str; 22] = [
-    "by", "without", "bool", "on", "ignoring", "group_left", "group_right", "offset", "and", "or", "unless", "json",
-    "regexp", "logfmt", "pattern", "unpack", "label_format", "line_format", "unwrap", "decolorize", "drop", "keep",
+    "by",
+    "without",
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "offset",
+    "and",
+    "or",
+    "unless",
+    "json",
+    "regexp",
+    "logfmt",
+    "pattern",
+    "unpack",
+    "label_format",
+    "line_format",
+    "unwrap",
+    "decolorize",
+    "drop",
+    "keep",
 ];
 
 const SYMBOLS: [&str; 28] = [
@@ -129,7 +179,9 @@ impl<'a> Lexer<'a> {
             '.' if self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.number(),
             c if c == '_' || c.is_alphabetic() => self.word(),
             '-' if self.rest[1..].starts_with('-') && self.rest[2..].starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                let end = self.rest[2..].find(|c: char| !c.is_ascii_alphabetic() && c != '-').map_or(self.rest.len(), |n| n + 2);
+                let end = self.rest[2..]
+                    .find(|c: char| !c.is_ascii_alphabetic() && c != '-')
+                    .map_or(self.rest.len(), |n| n + 2);
                 Tok::Flag(self.advance(end).to_owned())
             }
             c => match SYMBOLS.iter().find(|symbol| self.rest.starts_with(**symbol)) {

@@ -1,1 +1,35 @@
-//! To be written.
+//! LogQL: reading query texts, and answering queries over a source of log pages.
+//!
+//! Pure: no storage, no tokio. The parts, in the order data meets them:
+//! [`parse`] reads a text into the tree of [`ast`], whose `Display` is the canonical text; `pipeline` compiles the
+//! stages and runs them over rows (`row`) of pages; [`entries`] answers log queries; [`metric`] answers metric queries
+//! with the columns, aggregations and operators of `eval`.
+
+pub mod ast;
+pub mod entries;
+pub mod error;
+pub mod metric;
+pub mod options;
+pub mod parse;
+
+mod display;
+mod ip;
+mod label_filter;
+mod lex;
+mod line_filter;
+mod pattern;
+mod pipeline;
+mod pretty;
+mod quantity;
+mod quote;
+mod re;
+mod row;
+mod stage;
+mod template;
+
+pub use ast::Expr;
+pub use entries::{Entry, StreamEntries, entries};
+pub use error::{Error, ParseError};
+pub use metric::{instant, range};
+pub use options::Options;
+pub use parse::parse;

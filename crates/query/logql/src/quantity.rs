@@ -195,7 +195,8 @@ fn number_text(text: &str) -> Result<f64, String> {
 /// Whether a unit follows a number directly in a query text: LogQL itself knows only these spellings.
 pub(crate) fn is_byte_unit(unit: &str) -> bool {
     const UNITS: [&str; 20] = [
-        "B", "kB", "KB", "MB", "GB", "TB", "PB", "EB", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
+        "B", "kB", "KB", "MB", "GB", "TB", "PB", "EB", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "Ki", "Mi", "Gi",
+        "Ti", "Pi", "Ei",
     ];
     UNITS.contains(&unit)
 }
@@ -319,7 +320,15 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for (text, want) in [("1e3", Some(1e3)), ("0x1.8p3", Some(12.0)), ("+Inf", Some(f64::INFINITY)), ("0x1A", None), ("1_0", None), ("", None), ("--1", None)] {
+        for (text, want) in [
+            ("1e3", Some(1e3)),
+            ("0x1.8p3", Some(12.0)),
+            ("+Inf", Some(f64::INFINITY)),
+            ("0x1A", None),
+            ("1_0", None),
+            ("", None),
+            ("--1", None),
+        ] {
             assert_eq!(float(text), want, "{text}");
         }
     }

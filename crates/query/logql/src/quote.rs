@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// The value of a literal, given without its quotes, `quote` being `"` or a backtick. `None` when an escape is not one of Go's.
+/// The value of a literal, given without its quotes, `quote` being `"` or a backtick. `None` when an escape is not one
+/// of Go's.
 pub(crate) fn unquote(inner: &str, quote: char) -> Option<String> {
     if quote == '`' {
         return Some(inner.replace('\r', ""));

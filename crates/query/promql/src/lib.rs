@@ -1,1 +1,22 @@
-//! To be written.
+//! PromQL: its parser and its evaluator, over any source of series.
+//!
+//! Pure: no storage, no tokio. [`parse`] reads a query into [`ast::Expr`]; [`instant`] and [`range`] evaluate it.
+//!
+//! The parts: [`lexer`] and [`parse`] (text to tree), [`signature`] (the functions and their types), [`engine`]
+//! (trees over a grid of steps, series by series), [`functions`] (what the functions do with a window or a value).
+
+pub mod ast;
+pub mod engine;
+pub mod error;
+pub mod functions;
+pub mod lexer;
+pub mod options;
+pub mod parse;
+pub mod signature;
+
+pub use ast::Expr;
+pub use engine::{instant, range};
+pub use error::ParseError;
+pub use eval::{EvalError, value::Answer};
+pub use options::Options;
+pub use parse::{parse, parse_selector};

@@ -4,6 +4,7 @@ pub mod dictionary;
 pub mod form;
 pub mod ints;
 pub mod pool;
+pub mod relation;
 pub mod text;
 
 use crate::error::Error;
@@ -12,6 +13,7 @@ use crate::varint;
 use dictionary::Dictionary;
 use form::Form;
 use pool::Pool;
+use relation::Relation;
 
 /// Where a value is in the text of the row group.
 pub type Span = (u32, u32);
@@ -113,11 +115,7 @@ impl Column {
         self.state = State::Texts;
     }
 
-    pub fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Whether the text needs a look by the filter: not when it was recognised as numbers.
+    /// Ends a page; it is the `pages`th.
     pub fn end_page(&mut self, pages: usize) {
         // Pages before the column began are empty.
         self.ends.resize(pages.saturating_sub(1), if self.ends.is_empty() { 0 } else { self.ends[self.ends.len() - 1] });
@@ -245,14 +243,33 @@ impl Column {
         }
     }
 
-    pub fn encode(&self, compressor: &mut Compressor, scratch: &mut Vec<u8>) -> Result<Encoded, Error> {
+    /// The numbers of a column that could be derived from others, with the nanoseconds in one unit if they are times.
+    pub fn numbers(&self) -> impl Iterator<Item = (&[i64], Option<i64>)> {
+        let form = match self.state {
+            State::Typed(form) if !form.pooled() && self.typed.exceptions.is_empty() => Some(form),
+            _ => None,
+        };
+        let unit = match form {
+            Some(Form::Time(time)) => Some(time.unit()),
+            _ => None,
+        };
+        self.typed.numbers.iter().take(form.map_or(0, Form::arity)).map(move |numbers| (numbers.as_slice(), unit))
+    }
+
+    /// Encodes the column. `relations` are those of its numbers.
+    pub fn encode(
+        &self,
+        relations: [Option<&Relation>; 2],
+        compressor: &mut Compressor,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Encoded, Error> {
         match self.state {
             State::Empty | State::Constant => {
                 let mut descriptor = vec![CONSTANT];
                 varint::put_bytes(&mut descriptor, &self.constant);
                 Ok(Encoded { descriptor, dictionary: None, pages: Vec::new() })
             }
-            State::Typed(form) => self.encode_typed(form),
+            State::Typed(form) => self.encode_typed(form, relations),
             State::Dictionary => self.encode_dictionary(compressor, scratch),
             State::Texts => {
                 let mut pages = Vec::with_capacity(self.ends.len());
@@ -273,7 +290,7 @@ impl Column {
         [0].into_iter().chain(self.ends.iter().copied()).zip(self.ends.iter().copied())
     }
 
-    fn encode_typed(&self, form: Form) -> Result<Encoded, Error> {
+    fn encode_typed(&self, form: Form, relations: [Option<&Relation>; 2]) -> Result<Encoded, Error> {
         let typed = &self.typed;
         let mut descriptor = vec![TYPED];
         descriptor.extend_from_slice(&form.code());
@@ -281,11 +298,13 @@ impl Column {
         varint::put_bytes(&mut descriptor, &typed.suffix);
         descriptor.push(u8::from(!typed.exceptions.is_empty()));
         let mut pages: Vec<Vec<u8>> = vec![Vec::new(); self.ends.len()];
-        for numbers in &typed.numbers[..form.arity()] {
-            let encoded = match form.pooled() {
-                true => ints::encode(&pool_steps(numbers, &self.ends), &self.ends)?,
-                false => ints::encode(numbers, &self.ends)?,
+        for (numbers, relation) in typed.numbers[..form.arity()].iter().zip(relations) {
+            let encoded = match relation {
+                Some(relation) => ints::encode(&relation.rest, &self.ends)?,
+                None if form.pooled() => ints::encode(&pool_steps(numbers, &self.ends), &self.ends)?,
+                None => ints::encode(numbers, &self.ends)?,
             };
+            relation::put(relation.map_or(&[], |relation| &relation.terms), &mut descriptor);
             varint::put_bytes(&mut descriptor, &encoded.descriptor);
             for (page, bytes) in pages.iter_mut().zip(encoded.pages) {
                 varint::put_bytes(page, &bytes);
@@ -369,15 +388,10 @@ impl Typed {
 
     #[inline(always)]
     fn extend(&mut self, raw: &[u8], spans: &[Span], mut parse: impl FnMut(&[u8]) -> Option<[i64; 2]>) {
-        let (before, after) = (self.prefix.len(), self.suffix.len());
         self.numbers[0].reserve(spans.len());
         for span in spans {
             let whole = &raw[span.0 as usize..span.1 as usize];
-            let parsed = match before + after {
-                0 => parse(whole),
-                _ => self.strip(whole).and_then(&mut parse),
-            };
-            match parsed {
+            match self.strip(whole).and_then(&mut parse) {
                 Some([number, _]) => self.numbers[0].push(number),
                 None => self.except(whole),
             }
@@ -402,7 +416,11 @@ impl Typed {
         }
     }
 
+    #[inline(always)]
     fn strip<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        if self.prefix.len() + self.suffix.len() == 0 {
+            return Some(text);
+        }
         text.strip_prefix(self.prefix.as_slice())?.strip_suffix(self.suffix.as_slice())
     }
 
@@ -473,6 +491,12 @@ fn recognise(raw: &[u8], spans: &[Span], before: Option<&[u8]>) -> Option<(Form,
     let middles: Option<Vec<&[u8]>> =
         sample.iter().map(|value| value.strip_prefix(prefix)?.strip_suffix(suffix)).collect();
     let form = find_form(&middles?)?;
+    // A word of the filter may not lie across an affix and letters: only digits keep it from being looked up.
+    let letters = matches!(form, Form::Hex(_) | Form::Uuid | Form::Hex32);
+    let joins = |byte: Option<&u8>| byte.is_some_and(|b| crate::filter::in_word(*b));
+    if letters && (joins(prefix.last()) || joins(suffix.first())) {
+        return None;
+    }
     Some((form, prefix.to_vec(), suffix.to_vec()))
 }
 
@@ -495,4 +519,46 @@ fn find_form(sample: &[&[u8]]) -> Option<Form> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(values: &[String]) -> State {
+        let raw: String = values.concat();
+        let mut spans = Vec::new();
+        let mut start = 0;
+        for value in values {
+            spans.push((start, start + value.len() as u32));
+            start += value.len() as u32;
+        }
+        let mut column = Column::default();
+        let mut pool = Pool::default();
+        for spans in spans.chunks(20) {
+            column.extend(raw.as_bytes(), spans, &mut pool);
+        }
+        column.state
+    }
+
+    #[test]
+    fn columns_are_recognised() {
+        let check = |make: fn(u64) -> String, want: State| {
+            let values: Vec<String> = (0..1000).map(|n| make(n * 7919 % 1000)).collect();
+            assert_eq!(kind(&values), want, "{}", values[1]);
+        };
+        check(|_| "same".into(), State::Constant);
+        check(|n| n.to_string(), State::Typed(Form::Int));
+        check(|n| format!("{n:04}"), State::Typed(Form::Padded(4)));
+        check(|n| format!("{n}.{:02}", n % 100), State::Typed(Form::Decimal(2)));
+        check(|n| format!("{n}.5ms"), State::Typed(Form::Decimal(1)));
+        check(|n| format!("10.0.{}.{}", n % 200, n % 7), State::Typed(Form::Address));
+        check(|n| format!("{:08x}-17b5-42bc-9a51-3cd422cab7a1", n * 99_991), State::Typed(Form::Uuid));
+        check(|n| ["GET", "POST", "PUT"][n as usize % 3].into(), State::Dictionary);
+        check(|n| format!("/a/{}/{}", n, n * n), State::Texts);
+        check(|n| if n == 5 { "-".into() } else { n.to_string() }, State::Typed(Form::Int));
+        check(|n| if n % 9 == 5 { "x".repeat(n as usize % 5) } else { n.to_string() }, State::Texts);
+        check(|n| format!("req_{:04x}", n * 48271 % 65536), State::Texts);
+        check(|n| format!("req-{:04x}", n * 48271 % 65536), State::Typed(Form::Hex(4)));
+    }
 }

@@ -12,6 +12,7 @@ mod frame;
 mod frozen;
 mod group;
 mod head;
+mod index;
 mod part;
 mod reader;
 mod rows;

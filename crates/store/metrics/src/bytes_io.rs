@@ -154,7 +154,15 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_known() {
-        let cases = [(0.0, Some(0)), (-0.0, None), (3.0, Some(3)), (-7.0, Some(-7)), (0.5, None), (1e300, None), (f64::NAN, None)];
+        let cases = [
+            (0.0, Some(0)),
+            (-0.0, None),
+            (3.0, Some(3)),
+            (-7.0, Some(-7)),
+            (0.5, None),
+            (1e300, None),
+            (f64::NAN, None),
+        ];
         for (value, want) in cases {
             assert_eq!(as_int(value.to_bits()), want, "{value}");
         }

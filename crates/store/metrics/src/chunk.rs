@@ -95,11 +95,6 @@ impl Chain {
         self.time
     }
 
-    /// Whether the last sample is this float.
-    pub fn ends_with(&self, time: i64, bits: u64) -> bool {
-        self.time == time && self.bits == bits && !self.is_empty()
-    }
-
     /// Adds a sample, which must be later than the last.
     pub fn push(&mut self, arena: &mut Arena, time: i64, start: i64, value: Value<'_>) {
         let first = self.is_empty();

@@ -26,7 +26,9 @@ impl Error {
             Error::Decode(error) => error.reason(),
             Error::Block(error) => error.reason(),
             Error::Format => Reason::BadInput,
-            Error::Corrupt { .. } | Error::Newer { .. } | Error::Order { .. } | Error::Compress { .. } => Reason::Internal,
+            Error::Corrupt { .. } | Error::Newer { .. } | Error::Order { .. } | Error::Compress { .. } => {
+                Reason::Internal
+            }
         }
     }
 }

@@ -31,7 +31,6 @@ pub struct Counts {
     pub rows: AtomicU64,
     /// Bytes of the bodies.
     pub raw_bytes: AtomicU64,
-    pub series: AtomicU64,
     min_time: AtomicI64,
     max_time: AtomicI64,
 }
@@ -90,7 +89,6 @@ impl Default for Generation {
             counts: Counts {
                 rows: AtomicU64::new(0),
                 raw_bytes: AtomicU64::new(0),
-                series: AtomicU64::new(0),
                 min_time: AtomicI64::new(i64::MAX),
                 max_time: AtomicI64::new(i64::MIN),
             },
@@ -286,7 +284,10 @@ impl Stripe {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.places.capacity() * 4 + self.data.capacity() * size_of::<Data>() + self.arena.memory_bytes() + self.extra_bytes
+        self.places.capacity() * 4
+            + self.data.capacity() * size_of::<Data>()
+            + self.arena.memory_bytes()
+            + self.extra_bytes
     }
 }
 
@@ -359,7 +360,8 @@ pub fn append(series: &mut Series, mut more: Series) {
     };
     if first <= last {
         let has = |time: i64| {
-            series.times.binary_search(&time).is_ok() || series.histograms.binary_search_by_key(&time, |h| h.time).is_ok()
+            series.times.binary_search(&time).is_ok()
+                || series.histograms.binary_search_by_key(&time, |h| h.time).is_ok()
         };
         let keep: Vec<bool> = more.times.iter().map(|&time| !has(time)).collect();
         if more.starts.len() == keep.len() {

@@ -30,7 +30,9 @@ pub fn encode(histogram: &Histogram, out: &mut Vec<u8>) {
     }
     put_float(out, histogram.sum);
     put_counts(out, &counts, whole);
-    for (spans, buckets) in [(&histogram.positive_spans, &histogram.positive), (&histogram.negative_spans, &histogram.negative)] {
+    for (spans, buckets) in
+        [(&histogram.positive_spans, &histogram.positive), (&histogram.negative_spans, &histogram.negative)]
+    {
         put_varint(out, spans.len() as u64);
         for span in spans {
             put_signed(out, i64::from(span.offset));
@@ -136,7 +138,12 @@ pub mod tests {
     /// Histograms with and without whole counts; spans that do not fit the buckets among them.
     pub fn any_histogram() -> impl Strategy<Value = Histogram> {
         let floats = (any_count(), any_count(), any::<f64>(), prop_oneof![Just(2f64.powi(-128)), any::<f64>()]);
-        let sides = (any_spans(), prop::collection::vec(any_count(), 0..9), any_spans(), prop::collection::vec(any_count(), 0..3));
+        let sides = (
+            any_spans(),
+            prop::collection::vec(any_count(), 0..9),
+            any_spans(),
+            prop::collection::vec(any_count(), 0..3),
+        );
         (any::<i32>(), any::<bool>(), 0u64..4, floats, sides, prop::collection::vec(any::<f64>(), 0..3)).prop_map(
             |(schema, integer, reset, (count, zero_count, sum, zero_threshold), sides, custom)| Histogram {
                 schema,

@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashTable};
 use model::labels::METRIC_NAME;
 use model::{Labels, TenantId};
 use std::sync::atomic::{AtomicI64, Ordering};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// The tenant of an entry that is free.
 const NOBODY: u32 = u32::MAX;
@@ -89,6 +89,19 @@ impl Registry {
             return self.aliases.get(&(tenant, key)).copied();
         }
         found
+    }
+
+    /// The series with these labels, under whichever key it is known.
+    pub fn find_labels(&self, tenant: u32, labels: &Labels) -> Option<u32> {
+        let mut packed = Vec::with_capacity(96);
+        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+            put_varint(&mut packed, u64::from(self.symbols.find(text)?));
+        }
+        let same = |&at: &u32| {
+            let entry = &self.entries[at as usize];
+            *entry.labels == *packed && entry.tenant == tenant
+        };
+        self.canonical.find(labels_hash(tenant, &packed), same).copied()
     }
 
     /// The series with these labels, new or known under another key. Says whether it is new.
@@ -312,8 +325,15 @@ mod tests {
         let labels = set(&[(METRIC_NAME, "up"), ("job", "a")]);
         assert_eq!(registry.learn(tenant, 1, &labels), (0, true));
         assert_eq!(registry.learn(tenant, 2, &labels), (0, false));
-        assert_eq!((registry.find(tenant, 1), registry.find(tenant, 2), registry.find(tenant, 3)), (Some(0), Some(0), None));
+        assert_eq!(
+            (registry.find(tenant, 1), registry.find(tenant, 2), registry.find(tenant, 3)),
+            (Some(0), Some(0), None)
+        );
         assert_eq!(registry.labels(0), labels);
+        assert_eq!(
+            (registry.find_labels(tenant, &labels), registry.find_labels(tenant, &labels.with("x", "y"))),
+            (Some(0), None)
+        );
     }
 
     #[test]
@@ -342,7 +362,10 @@ mod tests {
         }
         assert_eq!(registry.sweep(500, |series| series == 7), 499);
         assert_eq!(registry.len(), 501);
-        assert_eq!((registry.find(tenant, 7), registry.find(tenant, 8), registry.find(tenant, 5008)), (Some(7), None, None));
+        assert_eq!(
+            (registry.find(tenant, 7), registry.find(tenant, 8), registry.find(tenant, 5008)),
+            (Some(7), None, None)
+        );
         assert_eq!(registry.sweep(i64::MAX, |_| false), 501);
         assert_eq!((registry.len(), registry.symbols().len(), registry.lists(tenant, None).len()), (0, 0, 0));
         registry.learn(tenant, 1, &set(&[(METRIC_NAME, "again")]));

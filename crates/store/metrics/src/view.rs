@@ -36,7 +36,15 @@ impl View {
     /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in no order.
     pub fn select(&self, tenant: &TenantId, matchers: &[Matcher], range: TimeRange) -> Select<'_> {
         let chosen = self.choose(tenant, matchers, range);
-        Select { view: self, matchers: matchers.to_vec(), range, chosen, next: 0, ready: Vec::new(), copied: Copied::default() }
+        Select {
+            view: self,
+            matchers: matchers.to_vec(),
+            range,
+            chosen,
+            next: 0,
+            ready: Vec::new(),
+            copied: Copied::default(),
+        }
     }
 
     /// The labels of each series that meets all matchers and whose samples, from first to last, meet `range`.
@@ -68,7 +76,9 @@ impl View {
                 found.extend(stripe.exemplars(series).iter().filter(|e| range.contains(e.time)).cloned());
             }
             found.sort_by_key(|exemplar| exemplar.time);
-            if let Some(labels) = (!found.is_empty()).then(|| chosen.labels(&self.shared.registry(), series, matchers)).flatten() {
+            if let Some(labels) =
+                (!found.is_empty()).then(|| chosen.labels(&self.shared.registry(), series, matchers)).flatten()
+            {
                 all.push((labels, found));
             }
         }
@@ -95,7 +105,9 @@ impl View {
                 tests.iter_mut().for_each(|test| test.name = registry.symbols().find(&test.matcher.name));
                 let list = registry.list(number, name);
                 let piece = &list[from..list.len().min(from + AT_ONCE)];
-                chosen.series.extend(piece.iter().filter(|&&series| tests.iter_mut().all(|t| t.meets(&registry, series))));
+                chosen
+                    .series
+                    .extend(piece.iter().filter(|&&series| tests.iter_mut().all(|t| t.meets(&registry, series))));
                 from += AT_ONCE;
             }
         }

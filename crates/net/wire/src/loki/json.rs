@@ -17,7 +17,7 @@ pub struct JsonError {
     why: String,
 }
 
-/// Gives the uncompressed protobuf body of a JSON push. Text that is not UTF-8 becomes U+FFFD, as Loki does it.
+/// Gives the uncompressed protobuf body of a JSON push; an empty one where there are no streams. Text that is not UTF-8 becomes U+FFFD, as Loki does it.
 pub fn from_json(json: &[u8]) -> Result<Vec<u8>, JsonError> {
     let error = |e: serde_json::Error| JsonError { why: e.to_string() };
     let mut builder = Builder::new();
@@ -57,7 +57,7 @@ macro_rules! seed {
     };
 }
 seed!(PushSeed, deserialize_map);
-seed!(StreamsSeed, deserialize_seq);
+seed!(StreamsSeed, deserialize_any);
 seed!(StreamSeed, deserialize_map);
 seed!(ValuesSeed, deserialize_seq);
 seed!(ValueSeed, deserialize_seq);
@@ -69,21 +69,13 @@ impl<'de> Visitor<'de> for PushSeed<'_> {
         f.write_str("an object with \"streams\"")
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut found = false;
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match key.0.as_ref() {
-                "streams" if found => return Err(de::Error::custom("\"streams\" occurs twice")),
-                "streams" => {
-                    found = true;
-                    map.next_value_seed(StreamsSeed(self.0))?;
-                }
+                "streams" => map.next_value_seed(StreamsSeed(self.0))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        match found {
-            true => Ok(()),
-            false => Err(de::Error::custom("there is no \"streams\"")),
-        }
+        Ok(())
     }
 }
 
@@ -91,6 +83,9 @@ impl<'de> Visitor<'de> for StreamsSeed<'_> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("streams: an array")
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut at = 0;
@@ -113,9 +108,8 @@ impl<'de> Visitor<'de> for StreamSeed<'_> {
         while let Some(key) = map.next_key::<Text<'de>>()? {
             match key.0.as_ref() {
                 "stream" => {
-                    let pairs: BTreeMap<Text<'de>, Text<'de>> = map
-                        .next_value()
-                        .map_err(|e| de::Error::custom(format_args!("streams[{at}].stream: {e}")))?;
+                    let pairs: BTreeMap<Text<'de>, Text<'de>> =
+                        map.next_value().map_err(|e| de::Error::custom(format_args!("streams[{at}].stream: {e}")))?;
                     labels = Some(label_text(&pairs));
                 }
                 "values" => map.next_value_seed(ValuesSeed(builder, at))?,
@@ -161,7 +155,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { stream, value } = self.1;
-        write!(f, "streams[{stream}].values[{value}]: an array [\"<unix ns>\", \"line\"] or [\"<unix ns>\", \"line\", {{metadata}}]")
+        write!(
+            f,
+            "streams[{stream}].values[{value}]: an array [\"<unix ns>\", \"line\"], with {{metadata}} as a third element"
+        )
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let ValueSeed(builder, place) = self;

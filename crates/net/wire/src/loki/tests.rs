@@ -143,7 +143,9 @@ fn json_pushes_become_bodies() {
         assert_eq!(decode(&body), Ok(want), "{json}");
     };
     let row = |time, line: &str| (time, line.to_owned(), vec![]);
-    check(r#"{"streams":[]}"#, vec![]);
+    for empty in [r#"{"streams":[]}"#, r#"{"streams":null}"#, r#"{"strooms":[{}]}"#, "{}"] {
+        check(empty, vec![]);
+    }
     check(
         r#"{"streams": [{"stream": {"b": "2", "a": "1\"x"}, "values": [["12", "line\n"], ["-3", ""]]}]}"#,
         vec![(r#"{a="1\"x", b="2"}"#.into(), vec![row(12, "line\n"), row(-3, "")])],
@@ -171,9 +173,7 @@ fn json_mistakes_are_named_with_their_place() {
     let values = |values: &str| format!(r#"{{"streams":[{{"stream":{{}},"values":{values}}}]}}"#);
     check("", &["EOF", "line 1"]);
     check("[]", &["an object with \"streams\""]);
-    check("{}", &["there is no \"streams\""]);
     check(r#"{"streams":[]} x"#, &["trailing", "column 16"]);
-    check(r#"{"streams":[],"streams":[]}"#, &["twice"]);
     check(r#"{"streams":{}}"#, &["streams: an array"]);
     check(r#"{"streams":[{"stream":{}},3]}"#, &["streams[1]: an object"]);
     check(r#"{"streams":[{"values":[]}]}"#, &["streams[0] has no \"stream\""]);
@@ -218,14 +218,16 @@ proptest! {
         }
         let body = builder.finish();
         prop_assert_eq!(decode(&body), Ok(push.clone()));
-        prop_assert_eq!(sanitize(&body).as_ref(), Ok(&body));
+        prop_assert_eq!(sanitize(&body), Ok(body.clone()));
         for (at, stream) in streams(&body).enumerate() {
             let stream = stream.expect("reads");
             if at % 2 == 0 {
                 copy.copy_stream(&stream);
             } else {
                 copy.stream(stream.labels);
-                stream.entries().for_each(|entry| drop(copy.copy_entry(&entry.expect("reads"))));
+                for entry in stream.entries() {
+                    copy.copy_entry(&entry.expect("reads"));
+                }
             }
         }
         prop_assert_eq!(copy.finish(), body);

@@ -123,7 +123,9 @@ fn check(histogram: &Histogram) -> Result<(), DecodeError> {
             if !histogram.negative.is_empty() || histogram.zero_count != 0.0 {
                 return Err(invalid("it has custom buckets, and so may have no negative or zero bucket"));
             }
-            if custom.iter().any(|bound| bound.is_nan() || *bound == f64::INFINITY) || !custom.is_sorted_by(|a, b| a < b) {
+            if custom.iter().any(|bound| bound.is_nan() || *bound == f64::INFINITY)
+                || !custom.is_sorted_by(|a, b| a < b)
+            {
                 return Err(invalid("its custom values are not ascending finite bounds"));
             }
             let mut end = 0i64;

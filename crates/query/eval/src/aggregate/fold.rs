@@ -30,6 +30,8 @@ enum Numbers {
 #[derive(Default, Clone)]
 struct Histograms {
     total: Option<Box<Native>>,
+    /// The sum of `total`, kept apart so that small parts survive.
+    sum: Kahan,
     count: f64,
     /// Exponential and custom ones met.
     incompatible: bool,
@@ -95,6 +97,7 @@ impl Fold {
         state.reset |= histogram.reset == ResetHint::Yes;
         state.not_reset |= histogram.reset == ResetHint::No;
         state.count += 1.0;
+        state.sum.add(histogram.sum);
         let Some(total) = &mut state.total else {
             state.total = Some(Box::new(Native::clone(histogram)));
             return;
@@ -115,7 +118,7 @@ impl Fold {
         }
     }
 
-    pub fn finish(self: Box<Fold>, labels: Labels, notes: Notes<'_>) -> Column {
+    pub fn finish(self, labels: Labels, notes: Notes<'_>) -> Column {
         let steps = match &self.numbers {
             Numbers::Sums(v) => v.len(),
             Numbers::Means(v) => v.len(),
@@ -129,7 +132,9 @@ impl Fold {
                 Numbers::Sums(sums) => sums[step].map(|sum| sum.value()),
                 Numbers::Means(means) => (means[step].count() > 0.0).then(|| means[step].value()),
                 Numbers::Extremes(extremes) => extremes[step],
-                Numbers::Counts(counts) => (counts[step] > 0.0).then(|| if self.op == Op::Group { 1.0 } else { counts[step] }),
+                Numbers::Counts(counts) => {
+                    (counts[step] > 0.0).then(|| if self.op == Op::Group { 1.0 } else { counts[step] })
+                }
                 Numbers::Deviations(deviations) => (deviations[step].count() > 0.0).then(|| match self.op {
                     Op::Stddev => deviations[step].variance().sqrt(),
                     _ => deviations[step].variance(),
@@ -145,6 +150,7 @@ impl Fold {
                         notes(Note::ResetCollision { during: "aggregation" });
                     }
                     let mut total = Native::clone(total);
+                    total.sum = state.sum.value();
                     if self.op == Op::Avg {
                         total.divide(state.count);
                     }

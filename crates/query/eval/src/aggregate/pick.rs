@@ -8,6 +8,7 @@ use crate::{
     note::{Note, Notes},
 };
 use std::{cmp::Ordering, collections::BTreeMap};
+use xxhash_rust::xxh64::xxh64;
 
 /// One group's chosen cells. A column is kept while at least one of its cells is chosen.
 pub struct Picked {
@@ -28,15 +29,21 @@ impl Picked {
         Picked { op, chosen: vec![Vec::new(); steps], columns: BTreeMap::new(), next: 0 }
     }
 
-    pub fn push(&mut self, mut column: Column, numbers: &[f64], budget: &Budget<'_>, notes: Notes<'_>) -> Result<(), EvalError> {
+    pub fn push(
+        &mut self,
+        mut column: Column,
+        numbers: &[f64],
+        budget: &Budget<'_>,
+        notes: Notes<'_>,
+    ) -> Result<(), EvalError> {
         let id = self.next;
         self.next += 1;
         let mut cells = 0;
-        // Where this column's own place in [0, 1) lies, for ratios: its hash, so that it is always the same.
-        let place = (column.labels.id().0 >> 64) as u64 as f64 / u64::MAX as f64;
-        for step in 0..column.steps() {
+        // Where this column's own place in [0, 1) lies, for ratios: its hash, so that it is always the same. Prometheus
+        // hashes the same bytes with the same function (for names and values shorter than 128 bytes).
+        let place = xxh64(column.labels.packed(), 0) as f64 / u64::MAX as f64;
+        for (step, &number) in numbers.iter().enumerate() {
             let cell = column.get(step);
-            let number = numbers[step];
             let (chosen, evicted) = match (self.op, cell) {
                 (_, Cell::Absent) => continue,
                 (Op::LimitRatio, _) => {
@@ -100,7 +107,7 @@ impl Picked {
     }
 
     /// The chosen columns; of an instant query best first.
-    pub fn finish(mut self: Box<Picked>) -> Vec<Column> {
+    pub fn finish(mut self) -> Vec<Column> {
         if self.chosen.len() == 1 && matches!(self.op, Op::TopK | Op::BottomK) {
             let best_first = self.chosen[0].iter().rev();
             return best_first.filter_map(|(_, id)| self.columns.remove(id)).map(|kept| kept.column).collect();

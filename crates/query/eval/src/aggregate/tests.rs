@@ -39,7 +39,12 @@ fn groups_fold() {
     check(Op::Sum, by(&[]), none(), &["{} 6 6 7"]);
     check(Op::Sum, by(&["g"]), none(), &[r#"{g="a"} 3 6 _"#, r#"{g="b"} 3 _ 7"#]);
     check(Op::Avg, by(&["g"]), none(), &[r#"{g="a"} 1.5 3 _"#, r#"{g="b"} 3 _ 7"#]);
-    check(Op::Sum, Grouping { without: true, labels: vec!["i".into()] }, none(), &[r#"{g="a"} 3 6 _"#, r#"{g="b"} 3 _ 7"#]);
+    check(
+        Op::Sum,
+        Grouping { without: true, labels: vec!["i".into()] },
+        none(),
+        &[r#"{g="a"} 3 6 _"#, r#"{g="b"} 3 _ 7"#],
+    );
     check(Op::Min, by(&[]), none(), &["{} 1 2 7"]);
     check(Op::Max, by(&[]), none(), &["{} 3 4 7"]);
     check(Op::Count, by(&[]), none(), &["{} 3 2 1"]);
@@ -57,20 +62,32 @@ fn values_are_counted() {
 
 #[test]
 fn series_are_picked() {
-    let (one, two, three) = (r#"{__name__="m", g="a", i="1"}"#, r#"{__name__="m", g="a", i="2"}"#, r#"{__name__="m", g="b", i="3"}"#);
+    let (one, two, three) =
+        (r#"{__name__="m", g="a", i="1"}"#, r#"{__name__="m", g="a", i="2"}"#, r#"{__name__="m", g="b", i="3"}"#);
     let k = |k: f64| Param::Numbers(vec![k; 3]);
     check(Op::TopK, by(&[]), k(1.0), &[&format!("{one} _ 4 _"), &format!("{three} 3 _ 7")]);
-    check(Op::BottomK, by(&["g"]), k(1.0), &[&format!("{one} 1 _ _"), &format!("{two} _ 2 _"), &format!("{three} 3 _ 7")]);
+    check(
+        Op::BottomK,
+        by(&["g"]),
+        k(1.0),
+        &[&format!("{one} 1 _ _"), &format!("{two} _ 2 _"), &format!("{three} 3 _ 7")],
+    );
     check(Op::LimitK, by(&[]), k(1.0), &[&format!("{one} 1 4 _"), &format!("{three} _ _ 7")]);
     check(Op::LimitRatio, by(&[]), k(0.0), &[]);
-    check(Op::LimitRatio, by(&[]), k(-1.0), &[&format!("{one} 1 4 _"), &format!("{two} 2 2 _"), &format!("{three} 3 _ 7")]);
+    check(
+        Op::LimitRatio,
+        by(&[]),
+        k(-1.0),
+        &[&format!("{one} 1 4 _"), &format!("{two} 2 2 _"), &format!("{three} 3 _ 7")],
+    );
     check(Op::TopK, by(&[]), k(0.5), &[]);
 }
 
 #[test]
 fn bad_parameters_are_refused() {
     let budget = Budget::new(1 << 20, &|| false);
-    let refused = |op, number| Aggregation::new(op, by(&[]), Param::Numbers(vec![number]), 1, &budget, &mut |_| {}).is_err();
+    let refused =
+        |op, number| Aggregation::new(op, by(&[]), Param::Numbers(vec![number]), 1, &budget, &mut |_| {}).is_err();
     assert!(refused(Op::TopK, f64::NAN));
     assert!(refused(Op::TopK, 1e30));
     assert!(refused(Op::LimitRatio, f64::NAN));

@@ -17,7 +17,7 @@ impl Matching {
         let named = |name: &str| self.labels.iter().any(|l| l == name);
         match self.on {
             true => labels.keep(named),
-            false => labels.without(|name| name == model::labels::METRIC_NAME || named(name)),
+            false => labels.without(|name| is_reserved(name) || named(name)),
         }
     }
 
@@ -157,9 +157,11 @@ impl<'a> Join<'a> {
                 ));
             }
             side.taken[step] = true;
-            let name = names[partner.unwrap_or(side.columns.len())].get_or_insert_with(|| self.name(&column.labels, labels));
+            let name =
+                names[partner.unwrap_or(side.columns.len())].get_or_insert_with(|| self.name(&column.labels, labels));
             let name = name.clone();
-            let (left, right) = if self.matching.one_is_left() { (one, column.get(step)) } else { (column.get(step), one) };
+            let (left, right) =
+                if self.matching.one_is_left() { (one, column.get(step)) } else { (column.get(step), one) };
             let outcome = combine(self.style.op, left, right, self.style.truth, false, notes);
             let drop_name = self.drops(if self.matching.one_is_left() { drop_name } else { column.drop_name });
             self.put(name, drop_name, step, outcome.as_cell(), !one_to_one)?;
@@ -197,19 +199,28 @@ impl<'a> Join<'a> {
         Ok(self.order.iter().filter_map(|key| results.remove(key)).collect())
     }
 
+    /// What stands in for a series of the "one" side. With `group_right`, as in Prometheus, "left" in the names of the
+    /// fill modifiers still means the "many" side, which then is written on the right.
     fn fill_one(&self) -> Option<f64> {
-        if self.matching.one_is_left() { self.matching.fill_left } else { self.matching.fill_right }
+        self.matching.fill_right
     }
 
     fn fill_many(&self) -> Option<f64> {
-        if self.matching.one_is_left() { self.matching.fill_right } else { self.matching.fill_left }
+        self.matching.fill_left
     }
 
     fn drops(&self, before: bool) -> bool {
         self.style.delay_names && (before || self.style.truth || self.style.op.drops_name())
     }
 
-    fn put(&mut self, labels: Labels, drop_name: bool, step: usize, cell: Cell<'_>, unique: bool) -> Result<(), EvalError> {
+    fn put(
+        &mut self,
+        labels: Labels,
+        drop_name: bool,
+        step: usize,
+        cell: Cell<'_>,
+        unique: bool,
+    ) -> Result<(), EvalError> {
         if unique {
             let steps = self.steps;
             let made = self.made.entry(labels.clone()).or_insert_with(|| vec![false; steps]);
@@ -239,7 +250,7 @@ impl<'a> Join<'a> {
 
     /// The labels of what comes of a series of the "many" side and one of the "one" side.
     fn name(&self, many: &Labels, one: &Labels) -> Labels {
-        let drop_now = self.style.op.drops_name() && !self.style.delay_names || self.style.truth && !self.style.delay_names;
+        let drop_now = !self.style.delay_names && (self.style.op.drops_name() || self.style.truth);
         let base = if drop_now { many.without(is_reserved) } else { many.clone() };
         let named = |name: &str| self.matching.labels.iter().any(|l| l == name);
         if self.matching.cardinality == Cardinality::OneToOne {

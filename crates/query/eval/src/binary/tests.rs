@@ -1,13 +1,23 @@
 //! Vector matching over a handful of columns.
 
-use super::{matching::{Join, Style}, sets::Present, *};
-use crate::{budget::Budget, column::{ABSENT, Column}, number::plain};
+use super::{
+    matching::{Join, Style},
+    sets::Present,
+    *,
+};
+use crate::{
+    budget::Budget,
+    column::{ABSENT, Column},
+    number::plain,
+};
 use model::Labels;
 
 type Side<'a> = &'a [(&'a [(&'a str, &'a str)], [f64; 2])];
 
 fn columns(side: Side<'_>) -> Vec<Column> {
-    side.iter().map(|(labels, values)| Column::from_floats(Labels::from_pairs(labels.iter().copied()), values.to_vec())).collect()
+    side.iter()
+        .map(|(labels, values)| Column::from_floats(Labels::from_pairs(labels.iter().copied()), values.to_vec()))
+        .collect()
 }
 
 fn join(op: Op, matching: &Matching, left: Side<'_>, right: Side<'_>) -> Result<Vec<String>, String> {
@@ -34,8 +44,10 @@ fn on(labels: &[&str], cardinality: Cardinality) -> Matching {
     Matching { cardinality, on: true, labels: labels.iter().map(|l| (*l).into()).collect(), ..Matching::default() }
 }
 
-const LEFT: Side<'static> = &[(&[("__name__", "l"), ("a", "1")], [1.0, 2.0]), (&[("__name__", "l"), ("a", "2")], [3.0, ABSENT])];
-const RIGHT: Side<'static> = &[(&[("__name__", "r"), ("a", "1")], [10.0, 20.0]), (&[("__name__", "r"), ("a", "3")], [5.0, 5.0])];
+const LEFT: Side<'static> =
+    &[(&[("__name__", "l"), ("a", "1")], [1.0, 2.0]), (&[("__name__", "l"), ("a", "2")], [3.0, ABSENT])];
+const RIGHT: Side<'static> =
+    &[(&[("__name__", "r"), ("a", "1")], [10.0, 20.0]), (&[("__name__", "r"), ("a", "3")], [5.0, 5.0])];
 
 #[test]
 fn one_to_one() {

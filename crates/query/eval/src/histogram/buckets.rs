@@ -77,7 +77,12 @@ impl Native {
             let first = self.is_custom() && bucket.lower == f64::NEG_INFINITY;
             let open = if zero || first || bucket.upper < 0.0 { '[' } else { '(' };
             let close = if zero || bucket.upper > 0.0 || self.is_custom() { ']' } else { ')' };
-            out += &format!(", {open}{},{}{close}:{}", general(bucket.lower), general(bucket.upper), general(bucket.count));
+            out += &format!(
+                ", {open}{},{}{close}:{}",
+                general(bucket.lower),
+                general(bucket.upper),
+                general(bucket.count)
+            );
         }
         out + "}"
     }

@@ -35,7 +35,8 @@ impl Native {
             return true;
         }
         let before = |from: &[(i32, f64)]| {
-            let outside = from.iter().filter(|(index, _)| buckets::lower(*index, previous.schema) >= self.zero_threshold);
+            let outside =
+                from.iter().filter(|(index, _)| buckets::lower(*index, previous.schema) >= self.zero_threshold);
             buckets::reduce(outside.copied(), previous.schema, self.schema)
         };
         shrank(&self.positive, &before(&previous.positive)) || shrank(&self.negative, &before(&previous.negative))

@@ -10,12 +10,20 @@ fn plain(counts: &[f64]) -> Native {
 
 fn custom(bounds: &[f64], counts: &[f64]) -> Native {
     let count = counts.iter().sum();
-    Native { schema: CUSTOM_BUCKETS, custom: bounds.into(), count, sum: count, positive: (0..).zip(counts.iter().copied()).collect(), ..Native::default() }
+    Native {
+        schema: CUSTOM_BUCKETS,
+        custom: bounds.into(),
+        count,
+        sum: count,
+        positive: (0..).zip(counts.iter().copied()).collect(),
+        ..Native::default()
+    }
 }
 
 #[test]
 fn layouts_survive_the_way_through_spans() {
-    let native = Native { positive: vec![(-3, 1.0), (0, 2.0), (1, 3.0)], negative: vec![(5, 1.0)], ..Native::default() };
+    let native =
+        Native { positive: vec![(-3, 1.0), (0, 2.0), (1, 3.0)], negative: vec![(5, 1.0)], ..Native::default() };
     let back = Native::from_model(&native.to_model());
     assert_eq!((back.positive, back.negative), (native.positive, native.negative));
 }
@@ -32,7 +40,8 @@ fn broken_spans_are_bounded() {
 
 #[test]
 fn coarser_layout_wins_when_adding() {
-    let mut fine = Native { schema: 1, count: 4.0, positive: vec![(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0)], ..Native::default() };
+    let mut fine =
+        Native { schema: 1, count: 4.0, positive: vec![(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0)], ..Native::default() };
     assert_eq!(fine.add(&plain(&[1.0, 1.0])), Ok(Bent::default()));
     assert_eq!((fine.schema, fine.positive), (0, vec![(1, 3.0), (2, 3.0)]));
     assert_eq!(plain(&[1.0]).add(&custom(&[1.0], &[1.0])), Err(Incompatible));
@@ -48,14 +57,33 @@ fn custom_bounds_meet_at_what_they_share() {
 #[test]
 fn a_wider_zero_bucket_swallows() {
     let mut wide = Native { zero_threshold: 2.0, zero_count: 1.0, count: 1.0, ..Native::default() };
-    let narrow = Native { zero_threshold: 0.001, zero_count: 1.0, count: 3.0, positive: vec![(1, 1.0), (2, 1.0)], ..Native::default() };
+    let narrow = Native {
+        zero_threshold: 0.001,
+        zero_count: 1.0,
+        count: 3.0,
+        positive: vec![(1, 1.0), (2, 1.0)],
+        ..Native::default()
+    };
     assert_eq!(wide.add(&narrow), Ok(Bent::default()));
     assert_eq!((wide.zero_count, wide.count, wide.positive), (3.0, 4.0, vec![(2, 1.0)]));
 }
 
 #[test]
+fn a_zero_bucket_without_a_number_ends() {
+    for (a, b) in [(f64::NAN, 0.0), (0.0, f64::NAN), (f64::NAN, f64::NAN), (f64::INFINITY, 1.0), (-1.0, 1.0)] {
+        let native = |zero_threshold| Native { zero_threshold, ..plain(&[1.0, 2.0]) };
+        let mut sum = native(a);
+        assert!(sum.add(&native(b)).is_ok());
+        let _ = sum.is_reset_after(&native(b));
+        let _ = native(b).is_reset_after(&sum);
+    }
+}
+
+#[test]
 fn resets_are_found() {
-    let check = |before: &[f64], now: &[f64], want| assert_eq!(plain(now).is_reset_after(&plain(before)), want, "{before:?} {now:?}");
+    let check = |before: &[f64], now: &[f64], want| {
+        assert_eq!(plain(now).is_reset_after(&plain(before)), want, "{before:?} {now:?}")
+    };
     check(&[1.0, 2.0], &[1.0, 2.0], false);
     check(&[1.0, 2.0], &[2.0, 2.0], false);
     check(&[1.0, 2.0], &[5.0, 1.0], true);

@@ -398,10 +398,12 @@ fn parse_time(text: &[u8], form: TimeForm) -> Option<i64> {
         return None;
     }
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    let rest = text[19..].strip_suffix(ZONES[usize::from(form.zone)])?;
-    if form.zone == 0 && rest.ends_with(b"Z") {
-        return None;
-    }
+    let rest = match (form.zone, &text[19..]) {
+        (0, rest) => rest,
+        (1, [rest @ .., b'Z']) => rest,
+        (2, [rest @ .., b'+', b'0', b'0', b':', b'0', b'0']) => rest,
+        _ => return None,
+    };
     if form.digits == 0 {
         return rest.is_empty().then_some(seconds);
     }

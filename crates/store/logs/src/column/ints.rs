@@ -204,6 +204,14 @@ impl Decoder {
         }
     }
 
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Decoder::Constant(_) => "constant",
+            Decoder::Packed => "packed",
+            Decoder::Pco(_) => "pco",
+        }
+    }
+
     /// Whether the column has page bytes at all.
     pub fn has_pages(&self) -> bool {
         !matches!(self, Decoder::Constant(_))

@@ -6,8 +6,9 @@ use bytes::Bytes;
 #[derive(Default)]
 pub struct Pool {
     ids: Vec<u128>,
-    /// Place + 1 of the id at this slot; 0 when free. A power of two long, at most half full.
-    table: Vec<u32>,
+    /// Place + 1 of the id at this slot, under some of the id's bits; 0 when free. A power of two long, at most half
+    /// full.
+    table: Vec<u64>,
 }
 
 impl Pool {
@@ -32,16 +33,17 @@ impl Pool {
         }
         let mask = self.table.len() - 1;
         let mut at = spread(id) & mask;
+        let tag = tag(id);
         loop {
             match self.table[at] {
                 0 => break,
-                place if self.ids[place as usize - 1] == id => return place - 1,
+                slot if slot & TAG == tag && self.ids[slot as u32 as usize - 1] == id => return slot as u32 - 1,
                 _ => at = (at + 1) & mask,
             }
         }
         let place = self.ids.len() as u32;
         self.ids.push(id);
-        self.table[at] = place + 1;
+        self.table[at] = tag | u64::from(place + 1);
         place
     }
 
@@ -54,8 +56,15 @@ impl Pool {
             while self.table[at] != 0 {
                 at = (at + 1) & (len - 1);
             }
-            self.table[at] = place as u32 + 1;
+            self.table[at] = tag(*id) | (place as u64 + 1);
         }
+    }
+
+    /// How many bytes `pack` writes.
+    pub fn packed_len(&self) -> usize {
+        let count = self.ids.len();
+        let random = self.ids.iter().all(|id| *id & FIXED_MASK == FIXED);
+        1 + if random { count * 15 + count.div_ceil(4) } else { count * 16 }
     }
 
     /// Four ids take 61 bytes when all are random (version 4, variant 1), whose six fixed bits are left out.
@@ -78,6 +87,12 @@ impl Pool {
             }
         }
     }
+}
+
+const TAG: u64 = !0xffff_ffff;
+
+fn tag(id: u128) -> u64 {
+    (id >> 32) as u64 & TAG
 }
 
 fn spread(id: u128) -> usize {

@@ -47,7 +47,7 @@ impl Head {
         let mut numbers = Vec::new();
         for (ordinal, series) in (0u32..).zip(prometheus::series(body, version)) {
             let series = series?;
-            let key = series.key()?;
+            let key = series.key();
             numbers.push((ordinal, key, series));
             if numbers.len() == AT_ONCE {
                 self.admit_some(&mut admission, known, &numbers, window)?;
@@ -69,8 +69,13 @@ impl Head {
         let mut found = [None; AT_ONCE];
         {
             let registry = self.shared.registry();
-            for (found, (_, key, _)) in found.iter_mut().zip(some) {
-                *found = registry.find(tenant, *key).map(|number| (number, registry.newest(number)));
+            for (found, (_, key, series)) in found.iter_mut().zip(some) {
+                let number = match registry.find(tenant, *key) {
+                    Some(number) => Some(number),
+                    // A new series, or a known one that was never sent this way.
+                    None => read_labels(series)?.and_then(|labels| registry.find_labels(tenant, &labels)),
+                };
+                *found = number.map(|number| (number, registry.newest(number)));
             }
         }
         for (found, (ordinal, _, series)) in found.iter().zip(some) {
@@ -118,7 +123,8 @@ impl Head {
         window: Option<Duration>,
     ) -> Result<(), Error> {
         let mut stored = known.map_or_else(Series::default, |(number, _)| self.stored(number));
-        let mut check = Check { admission, ordinal, series, window, newest: known.map_or(i64::MIN, |(_, newest)| newest) };
+        let mut check =
+            Check { admission, ordinal, series, window, newest: known.map_or(i64::MIN, |(_, newest)| newest) };
         for (at, sample) in (0u32..).zip(series.samples()) {
             let sample = sample?;
             let one = Series { times: vec![sample.time], values: vec![sample.value], ..Series::default() };
@@ -128,7 +134,13 @@ impl Head {
             let Ok(sample) = sample else { continue };
             let value = Arc::new(sample.value);
             let one = model::rows::HistogramSample { time: sample.time, start: sample.start, value };
-            check.sample(&mut stored, Kind::Histogram, at, sample.time, Series { histograms: vec![one], ..Series::default() });
+            check.sample(
+                &mut stored,
+                Kind::Histogram,
+                at,
+                sample.time,
+                Series { histograms: vec![one], ..Series::default() },
+            );
         }
         Ok(())
     }

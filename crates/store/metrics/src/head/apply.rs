@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
     }
 
     fn take(&mut self, series: &TimeSeries<'_>, version: Version, scratch: &mut Scratch) -> Result<(), Error> {
-        let key = series.key()?;
+        let key = series.key();
         let registry = self.registry.get_or_insert_with(|| self.shared.registry());
         let number = match registry.find(self.tenant, key) {
             Some(number) => number,

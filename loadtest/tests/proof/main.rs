@@ -26,11 +26,13 @@ async fn check(command: &str, fault: Fault, want: [u64; 4]) {
     let store = Store::start(fault).await;
     let dir = tempfile::tempdir().expect("a folder");
     let (success, result) = run(&store, dir.path(), command).await;
-    let found = ["missing", "duplicate", "unexpected", "changed"].map(|kind| result["verify"][kind].as_u64().expect("a count"));
+    let found =
+        ["missing", "duplicate", "unexpected", "changed"].map(|kind| result["verify"][kind].as_u64().expect("a count"));
     assert_eq!(found, want, "{fault:?}: {result:#}");
     assert_eq!(success, want == [0; 4], "{fault:?}");
     let acked = result["verify"]["acked"].as_u64().expect("a count");
-    assert!(acked > 1000 && acked == result["rows"].as_u64().expect("a count"), "{result:#}");
+    let least = if result["errors"].as_object().is_some_and(|errors| errors.is_empty()) { 1000 } else { 100 };
+    assert!(acked >= least && acked == result["rows"].as_u64().expect("a count"), "{result:#}");
     assert!(result["latency_ms"]["p99"].as_f64().expect("a number") > 0.0);
 }
 
@@ -53,8 +55,8 @@ async fn metrics_are_proven() {
         check(&command, Fault::Change, [0, 0, 0, 1]).await;
         check(&command, Fault::Invent, [0, 0, 1, 0]).await;
     }
-    // Values differ between tenants, so another tenant's sample is one that has changed.
-    check(METRICS, Fault::Leak, [0, 1, 0, 1]).await;
+    // Tenants are not scraped at the same time.
+    check(METRICS, Fault::Leak, [0, 0, 1, 0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +98,8 @@ async fn a_saved_run_is_verified_later_and_after_a_restart() {
         let mut store = Store::start(Fault::None).await;
         let dir = tempfile::tempdir().expect("a folder");
         let state = dir.path().join("state.json");
-        let command = format!("{} --save {}", command.replace(" --verify", "").replace("for 1s", "for 3s"), state.display());
+        let command =
+            format!("{} --save {}", command.replace(" --verify", "").replace("for 1s", "for 3s"), state.display());
         let (done, restarts) = tokio::join!(run(&store, dir.path(), &command), async {
             let restart = store.restarter();
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,0 +1,139 @@
+//! What one tenant may do. Every limit is named in the error that it causes, as `limits.<field>`.
+
+use model::ByteSize;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The limits of a tenant. In settings: `limits` for all, `overrides.tenants.<name>` for one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// `limits.max_push_body`: bytes of a push as they arrive, compressed.
+    pub max_push_body: ByteSize,
+    /// `limits.max_push_inflated`: bytes of a push once it is decompressed.
+    pub max_push_inflated: ByteSize,
+    /// `limits.ingestion_rate`: decompressed bytes a second over both signals, for each distributor; null or
+    /// "unlimited" for none.
+    #[serde(with = "unlimited")]
+    pub ingestion_rate: Option<ByteSize>,
+    /// `limits.ingestion_burst`: decompressed bytes that may come at once beyond the rate.
+    pub ingestion_burst: ByteSize,
+    /// `limits.max_line_size`: bytes of a log line.
+    pub max_line_size: ByteSize,
+    /// `limits.max_metadata_size`: bytes of all structured metadata of a log line.
+    pub max_metadata_size: ByteSize,
+    /// `limits.max_label_names`: labels of a series.
+    pub max_label_names: u32,
+    /// `limits.max_label_name_length`: bytes of a label's name.
+    pub max_label_name_length: u32,
+    /// `limits.max_label_value_length`: bytes of a label's value.
+    pub max_label_value_length: u32,
+    /// `limits.max_series`: series of a tenant with samples in a shard's head; null or "unlimited" for none.
+    #[serde(with = "unlimited")]
+    pub max_series: Option<u64>,
+    /// `limits.creation_grace`: how far in the future a row may lie; null or "unlimited" for any.
+    #[serde(with = "settings::duration::option")]
+    pub creation_grace: Option<Duration>,
+    /// `limits.reject_old`: how old a row may be when it arrives; null or "unlimited" for any.
+    #[serde(with = "settings::duration::option")]
+    pub reject_old: Option<Duration>,
+    /// `limits.out_of_order_window`: how much older than its series' newest sample a sample may be; null or
+    /// "unlimited" for any. Log lines may come in any order.
+    #[serde(with = "settings::duration::option")]
+    pub out_of_order_window: Option<Duration>,
+    /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
+    pub shards: u32,
+    /// `limits.retention`: how long rows are kept; null or "unlimited" for ever.
+    #[serde(with = "settings::duration::option")]
+    pub retention: Option<Duration>,
+    /// `limits.query_memory`: bytes that one query may hold.
+    pub query_memory: ByteSize,
+    /// `limits.query_timeout`: how long one query may run.
+    #[serde(with = "settings::duration")]
+    pub query_timeout: Duration,
+    /// `limits.max_query_range`: the longest time range of a query; null or "unlimited" for any.
+    #[serde(with = "settings::duration::option")]
+    pub max_query_range: Option<Duration>,
+    /// `limits.max_query_series`: series that a query may select; null or "unlimited" for any.
+    #[serde(with = "unlimited")]
+    pub max_query_series: Option<u64>,
+    /// `limits.max_queries`: queries that may run at once, for each querier.
+    pub max_queries: u32,
+    /// `limits.max_log_rows`: the highest `limit` of a log query.
+    pub max_log_rows: u32,
+    /// `limits.promql_experimental`: whether PromQL's experimental functions may be used.
+    pub promql_experimental: bool,
+    /// `limits.delayed_name_removal`: whether PromQL drops metric names at the end of a query instead of at once.
+    pub delayed_name_removal: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_push_body: ByteSize::mib(16),
+            max_push_inflated: ByteSize::mib(100),
+            ingestion_rate: None,
+            ingestion_burst: ByteSize::mib(64),
+            max_line_size: ByteSize(256 << 10),
+            max_metadata_size: ByteSize(64 << 10),
+            max_label_names: 40,
+            max_label_name_length: 1024,
+            max_label_value_length: 4096,
+            max_series: None,
+            creation_grace: Some(Duration::from_secs(10 * 60)),
+            reject_old: None,
+            out_of_order_window: Some(Duration::from_secs(60 * 60)),
+            shards: 1,
+            retention: None,
+            query_memory: ByteSize::mib(1024),
+            query_timeout: Duration::from_secs(120),
+            max_query_range: None,
+            max_query_series: None,
+            max_queries: 32,
+            max_log_rows: 5000,
+            promql_experimental: false,
+            delayed_name_removal: false,
+        }
+    }
+}
+
+mod unlimited {
+    //! A number or none: `null` or `"unlimited"`.
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => value.serialize(serializer),
+            None => serializer.serialize_str("unlimited"),
+        }
+    }
+
+    pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        // By way of a value of any kind, which keeps the inner type's own error.
+        let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+        match value {
+            None | Some(serde_json::Value::Null) => Ok(None),
+            Some(serde_json::Value::String(text)) if text == "unlimited" => Ok(None),
+            Some(value) => T::deserialize(OwnedValue(value)).map(Some).map_err(de::Error::custom),
+        }
+    }
+
+    /// Lets a `T` that borrows from nothing be read from an owned value.
+    struct OwnedValue(serde_json::Value);
+
+    impl<'de> Deserializer<'de> for OwnedValue {
+        type Error = serde_json::Error;
+        fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, serde_json::Error> {
+            self.0.deserialize_any(visitor)
+        }
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+}

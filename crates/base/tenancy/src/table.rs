@@ -1,0 +1,172 @@
+//! The limits of all tenants, changed as a whole while the process runs.
+
+use crate::limits::Limits;
+use arc_swap::ArcSwap;
+use model::TenantId;
+use serde::{Deserialize, Serialize, de::Error};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// The limits of all tenants as settings have them: `defaults`, and for a tenant only what differs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+pub struct Overrides {
+    defaults: Limits,
+    /// What each tenant has written, and the limits that come of it.
+    tenants: BTreeMap<TenantId, (Map<String, Value>, Limits)>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    defaults: Limits,
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
+}
+
+impl Overrides {
+    pub fn new(defaults: Limits) -> Overrides {
+        Overrides { defaults, tenants: BTreeMap::new() }
+    }
+
+    pub fn defaults(&self) -> &Limits {
+        &self.defaults
+    }
+
+    /// Sets a tenant's own limits, by field name; an unknown name or a wrong value is an error that names it.
+    pub fn set(&mut self, tenant: TenantId, own: Map<String, Value>) -> Result<(), String> {
+        let limits = merge(&self.defaults, &own).map_err(|e| format!("limits of tenant {tenant}: {e}"))?;
+        self.tenants.insert(tenant, (own, limits));
+        Ok(())
+    }
+
+    /// Lets a tenant have the defaults again.
+    pub fn unset(&mut self, tenant: &TenantId) {
+        self.tenants.remove(tenant);
+    }
+
+    /// Replaces the defaults, under what each tenant has set.
+    pub fn set_defaults(&mut self, defaults: Limits) -> Result<(), String> {
+        let own = std::mem::take(&mut self.tenants);
+        self.defaults = defaults;
+        own.into_iter().try_for_each(|(tenant, (own, _))| self.set(tenant, own))
+    }
+}
+
+fn merge(defaults: &Limits, own: &Map<String, Value>) -> Result<Limits, serde_json::Error> {
+    let Value::Object(mut all) = serde_json::to_value(defaults)? else {
+        return Err(serde_json::Error::custom("limits are not an object"));
+    };
+    for (name, value) in own {
+        if all.insert(name.clone(), value.clone()).is_none() {
+            return Err(serde_json::Error::custom(format!("there is no limit named {name:?}")));
+        }
+        // One at a time, so that the error can name the limit.
+        let one = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
+        Limits::deserialize(one).map_err(|e| serde_json::Error::custom(format!("{name}: {e}")))?;
+    }
+    Limits::deserialize(Value::Object(all))
+}
+
+impl TryFrom<Written> for Overrides {
+    type Error = String;
+    fn try_from(written: Written) -> Result<Overrides, String> {
+        let mut overrides = Overrides::new(written.defaults);
+        written.tenants.into_iter().try_for_each(|(tenant, own)| overrides.set(tenant, own))?;
+        Ok(overrides)
+    }
+}
+
+impl From<Overrides> for Written {
+    fn from(overrides: Overrides) -> Written {
+        let tenants = overrides.tenants.into_iter().map(|(tenant, (own, _))| (tenant, own));
+        Written { defaults: overrides.defaults, tenants: tenants.collect() }
+    }
+}
+
+/// Every tenant's limits, to be asked on each request.
+#[derive(Debug)]
+pub struct LimitTable(ArcSwap<Resolved>);
+
+#[derive(Debug)]
+struct Resolved {
+    defaults: Arc<Limits>,
+    tenants: HashMap<TenantId, Arc<Limits>>,
+}
+
+impl LimitTable {
+    pub fn new(overrides: &Overrides) -> LimitTable {
+        LimitTable(ArcSwap::from_pointee(Resolved::of(overrides)))
+    }
+
+    /// The limits that hold now for a tenant: without a lock, and without allocation.
+    pub fn of(&self, tenant: &TenantId) -> Arc<Limits> {
+        let resolved = self.0.load();
+        Arc::clone(resolved.tenants.get(tenant).unwrap_or(&resolved.defaults))
+    }
+
+    /// Lets requests that come from now on have these limits.
+    pub fn replace(&self, overrides: &Overrides) {
+        self.0.store(Arc::new(Resolved::of(overrides)));
+    }
+}
+
+impl Default for LimitTable {
+    fn default() -> LimitTable {
+        LimitTable::new(&Overrides::default())
+    }
+}
+
+impl Resolved {
+    fn of(overrides: &Overrides) -> Resolved {
+        let own = overrides.tenants.iter().map(|(tenant, (_, limits))| (tenant.clone(), Arc::new(limits.clone())));
+        Resolved { defaults: Arc::new(overrides.defaults.clone()), tenants: own.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::ByteSize;
+    use std::time::Duration;
+
+    fn read(json: &str) -> Result<Overrides, String> {
+        serde_json::from_str(json).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_tenant_overrides_only_what_it_names() {
+        let overrides = read(
+            r#"{"defaults": {"shards": 2, "ingestion_rate": "1.5MiB", "ingestion_burst": 1537},
+                "tenants": {"big": {"shards": 8, "creation_grace": null, "ingestion_rate": "unlimited"},
+                            "old": {"out_of_order_window": "unlimited", "max_series": 10}}}"#,
+        )
+        .expect("reads");
+        let table = LimitTable::new(&overrides);
+        let of = |name: &str| table.of(&TenantId::new(name).expect("a name"));
+        assert_eq!((of("x").shards, of("x").ingestion_rate), (2, Some(ByteSize(1536 << 10))));
+        assert_eq!((of("big").shards, of("big").ingestion_rate, of("big").creation_grace), (8, None, None));
+        assert_eq!(of("big").out_of_order_window, Some(Duration::from_secs(3600)));
+        assert_eq!(of("big").ingestion_burst, ByteSize(1537), "sizes are exact under an override");
+        assert_eq!((of("old").out_of_order_window, of("old").max_series, of("old").shards), (None, Some(10), 2));
+        let text = serde_json::to_string(&overrides).expect("writes");
+        assert_eq!(read(&text).as_ref(), Ok(&overrides));
+        table.replace(&Overrides::default());
+        assert_eq!(of("big").shards, 1);
+    }
+
+    #[test]
+    fn mistakes_name_the_tenant_and_the_limit() {
+        let check = |json: &str, words: &[&str]| {
+            let error = read(json).expect_err("refused");
+            for word in words {
+                assert!(error.contains(word), "{word:?} is not in {error:?}");
+            }
+        };
+        check(r#"{"tenants": {"a": {"shard": 8}}}"#, &["tenant a", "shard"]);
+        check(r#"{"tenants": {"a": {"shards": "many"}}}"#, &["tenant a", "shards", "many"]);
+        check(r#"{"tenants": {"a": {"max_line_size": "big"}}}"#, &["tenant a", "max_line_size"]);
+        check(r#"{"tenants": {"a/b": {}}}"#, &["'/'"]);
+        check(r#"{"defaults": {"shard": 8}}"#, &["shard"]);
+    }
+}

@@ -1,0 +1,48 @@
+//! The threads that apply committed entries: each group's in order, a few groups a thread.
+
+mod lane;
+mod runner;
+
+use crate::machine::Node;
+use crate::slot::{Slot, Work};
+use journal::Reader;
+use lane::Lane;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+pub(crate) struct Appliers {
+    lanes: Vec<Arc<Lane>>,
+}
+
+impl Appliers {
+    pub(crate) fn start(threads: usize, me: Node, reader: &Reader) -> std::io::Result<(Appliers, Vec<JoinHandle<()>>)> {
+        let lanes: Vec<Arc<Lane>> = (0..threads).map(|_| Arc::default()).collect();
+        let start = |(at, lane): (usize, &Arc<Lane>)| {
+            let (lane, reader) = (Arc::clone(lane), reader.clone());
+            Builder::new().name(format!("raft-apply-{at}")).spawn(move || runner::work(&lane, me, &reader))
+        };
+        let handles = lanes.iter().enumerate().map(start).collect::<Result<_, _>>()?;
+        Ok((Appliers { lanes }, handles))
+    }
+
+    /// Adds work to a group's queue.
+    pub(crate) fn push(&self, slot: &Arc<Slot>, work: Work) {
+        let mut queue = slot.queue();
+        queue.works.push_back(work);
+        if !std::mem::replace(&mut queue.queued, true) {
+            drop(queue);
+            self.lane(slot).push(Arc::clone(slot));
+        }
+    }
+
+    /// The threads finish what is in memory, and end.
+    pub(crate) fn stop(&self) {
+        self.lanes.iter().for_each(|lane| lane.stop());
+    }
+
+    fn lane(&self, slot: &Slot) -> &Lane {
+        // Ids of shards have their number in the low bits and their signal in the high ones.
+        let mixed = slot.group.0 ^ (slot.group.0 >> 32);
+        &self.lanes[(mixed % self.lanes.len() as u64) as usize]
+    }
+}

@@ -1,0 +1,196 @@
+//! The host itself: opens the journal, starts the threads, opens groups, and stops it all.
+
+use crate::apply::Appliers;
+use crate::error::Error;
+use crate::fetch::Fetcher;
+use crate::group::Group;
+use crate::inbox::{Command, Inbox};
+use crate::machine::{Node, StateMachine, Transport};
+use crate::open;
+use crate::rounds::Rounds;
+use crate::settings::Settings;
+use crate::shared::{Shared, lock};
+use crate::slot::Work;
+use crate::snapshot::Directory;
+use crate::stats::Stats;
+use bytes::Bytes;
+use journal::{Journal, Opened, faults::Faults};
+use model::GroupId;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::{self, Builder, JoinHandle};
+
+/// Snapshots keep back this part of what the journal does.
+const SNAPSHOT_RESERVE: u64 = 8;
+
+/// Cheap to clone. When the last one goes, or at `shutdown`, the threads end and the journal is closed.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    threads: Mutex<Threads>,
+}
+
+#[derive(Default)]
+struct Threads {
+    rounds: Vec<JoinHandle<()>>,
+    appliers: Vec<JoinHandle<()>>,
+}
+
+impl Host {
+    /// Opens, or makes, a node's logs in a directory, and starts the threads. The directory belongs to node `me`
+    /// from then on. Blocks on the disk.
+    pub fn open(dir: &Path, me: Node, settings: Settings, transport: Arc<dyn Transport>) -> Result<Host, Error> {
+        Host::open_with(dir, me, settings, transport, Arc::default())
+    }
+
+    /// `open`, on a disk that fails as a test wants.
+    #[doc(hidden)]
+    pub fn open_with(
+        dir: &Path,
+        me: Node,
+        settings: Settings,
+        transport: Arc<dyn Transport>,
+        faults: Arc<Faults>,
+    ) -> Result<Host, Error> {
+        settings.check()?;
+        if me.0 == 0 {
+            return Err(Error::Settings { text: "a node's id is never zero".to_owned() });
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, &e))?;
+        let Opened { journal, groups } = Journal::open_with(&dir.join("journal"), settings.journal.clone(), faults)?;
+        // Under the journal's lock.
+        identify(dir, me)?;
+        let reserve = settings.journal.reserve.0 / SNAPSHOT_RESERVE;
+        let files = Arc::new(Directory::open(&dir.join("snapshots"), reserve)?);
+        let reader = journal.reader();
+        let started = |error| Error::io("start the threads of", dir, &error);
+        let (appliers, applying) = Appliers::start(settings.apply_threads, me, &reader).map_err(started)?;
+        let shared = Arc::new(Shared {
+            me,
+            settings,
+            inbox: Inbox::default(),
+            reader,
+            files,
+            appliers,
+            known: groups,
+            open: Mutex::default(),
+            stats: Mutex::default(),
+            pressure: Mutex::default(),
+            failed: OnceLock::new(),
+        });
+        let threads = Mutex::new(Threads { rounds: Vec::new(), appliers: applying });
+        // From here on, dropping it stops what runs.
+        let inner = Inner { shared: Arc::clone(&shared), threads };
+        let (fetcher, fetching) = Fetcher::start(&shared).map_err(started)?;
+        let rounds = Rounds::new(Arc::clone(&shared), journal, transport, fetcher);
+        let rounding = Builder::new().name("raft".to_owned()).spawn(move || rounds.run()).map_err(started)?;
+        lock(&inner.threads).rounds.extend([rounding, fetching]);
+        Ok(Host { inner: Arc::new(inner) })
+    }
+
+    /// Opens a group, or begins it with these voters, which must be the same on each of them; on a node that is to
+    /// become a member later, without any. The machine is restored from the newest snapshot before this returns, and
+    /// is fed the log after it, which goes on after this returned. Blocks on the disk.
+    pub fn group(&self, id: GroupId, voters: &[Node], mut machine: Box<dyn StateMachine>) -> Result<Group, Error> {
+        let shared = &self.inner.shared;
+        shared.check()?;
+        if !lock(&shared.open).insert(id) {
+            return Err(Error::Open { group: id });
+        }
+        let found = open::open(shared, id, voters).inspect_err(|_| {
+            lock(&shared.open).remove(&id);
+        })?;
+        let group = Group::new(Arc::clone(shared), Arc::clone(&found.slot));
+        machine.opened(&group);
+        if let Some((index, data)) = found.snapshot {
+            machine.restore(index, data);
+        }
+        shared.appliers.push(&found.slot, Work::Open(machine));
+        shared.inbox.command(Command::Open(Box::new(found.replica)));
+        Ok(group)
+    }
+
+    /// Takes what `Transport::send` of another node was given.
+    pub fn receive(&self, from: Node, messages: Bytes) {
+        self.inner.shared.inbox.message(from, messages);
+    }
+
+    /// What was sent to a node lately may be lost: followers are asked what they have, instead of waiting for it.
+    pub fn unreachable(&self, node: Node) {
+        self.inner.shared.inbox.command(Command::Unreachable { node });
+    }
+
+    /// The groups that the journal knows, whether they are open or not.
+    pub fn known(&self) -> Vec<GroupId> {
+        self.inner.shared.known.keys().copied().collect()
+    }
+
+    pub fn stats(&self) -> Stats {
+        *lock(&self.inner.shared.stats)
+    }
+
+    /// The group whose entries keep the journal's oldest segment, while the journal is past three quarters of its
+    /// limit or its disk is full. Flush and `compact` it.
+    pub fn journal_pressure(&self) -> Option<GroupId> {
+        *lock(&self.inner.shared.pressure)
+    }
+
+    /// Finishes the round in progress, and stops. Callers that still wait get `Stopping`. Other clones are of no use
+    /// after it.
+    pub async fn shutdown(self) {
+        // Only fails if the runtime stops first; then dropping does it.
+        let _ = tokio::task::spawn_blocking(move || self.inner.stop()).await;
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.shared.inbox.stop();
+        let Threads { rounds, appliers } = std::mem::take(&mut *lock(&self.threads));
+        rounds.into_iter().for_each(join);
+        self.shared.inbox.close();
+        self.shared.appliers.stop();
+        appliers.into_iter().for_each(join);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A machine that holds the host may drop the last one, on one of these threads.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() {
+        // A panic in it was reported when it happened.
+        let _ = thread.join();
+    }
+}
+
+/// Two nodes that run on one directory in turns, under two names, would vote twice.
+fn identify(dir: &Path, me: Node) -> Result<(), Error> {
+    let path = dir.join("node");
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(found) if found == me.0 => Ok(()),
+            Ok(found) => Err(Error::Identity { dir: dir.to_owned(), found: Node(found), me }),
+            Err(_) => Err(Error::Failed(format!("{} does not hold the id of a node", path.display()))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let temporary = dir.join("node.tmp");
+            File::create(&temporary)
+                .and_then(|mut file| writeln!(file, "{me}").and_then(|()| file.sync_all()))
+                .and_then(|()| fs::rename(&temporary, &path))
+                .and_then(|()| File::open(dir)?.sync_all())
+                .map_err(|error| Error::io("write", &path, &error))
+        }
+        Err(error) => Err(Error::io("read", &path, &error)),
+    }
+}

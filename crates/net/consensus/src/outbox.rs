@@ -1,0 +1,42 @@
+//! Messages on their way out: one batch for each peer.
+
+use crate::frame::Batch;
+use crate::machine::{Node, Transport};
+use model::GroupId;
+use raft::eraftpb::Message;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A batch is sent when it is larger than this; one message may be larger.
+const BATCH: usize = 4 << 20;
+
+pub(crate) struct Outbox {
+    transport: Arc<dyn Transport>,
+    batches: HashMap<u64, Batch>,
+    pub messages: u64,
+    pub sent: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> Outbox {
+        Outbox { transport, batches: HashMap::new(), messages: 0, sent: 0 }
+    }
+
+    pub(crate) fn push(&mut self, group: GroupId, message: &Message) {
+        let batch = self.batches.entry(message.to).or_default();
+        batch.push(group, message);
+        self.messages += 1;
+        if batch.len() > BATCH {
+            self.sent += 1;
+            self.transport.send(Node(message.to), batch.take());
+        }
+    }
+
+    /// Sends what is there.
+    pub(crate) fn flush(&mut self) {
+        for (to, batch) in self.batches.iter_mut().filter(|(_, batch)| batch.messages > 0) {
+            self.sent += 1;
+            self.transport.send(Node(*to), batch.take());
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! How much of the journal a message asks for, and whether it may have it.
+
+use crate::store::is_urgent;
+use raft::eraftpb::Message;
+
+/// Records and bytes of entries that a round will write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    pub records: usize,
+    pub bytes: u64,
+    /// All of it may go into the reserve.
+    pub urgent: bool,
+}
+
+impl Needs {
+    pub(crate) fn of(message: &Message) -> Needs {
+        let bytes = message.entries.iter().map(|entry| entry.data.len() as u64).sum();
+        Needs { records: message.entries.len(), bytes, urgent: message.entries.iter().all(is_urgent) }
+    }
+
+    pub(crate) fn add(&mut self, other: Needs) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+    }
+}

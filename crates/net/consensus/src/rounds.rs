@@ -1,0 +1,248 @@
+//! The thread that runs rounds: takes what came in, steps the groups, writes one journal round, answers.
+
+mod intake;
+mod pace;
+mod peers;
+
+use crate::error::Error;
+use crate::fetch::Fetcher;
+use crate::inbox::Proposal;
+use crate::machine::Transport;
+use crate::outbox::Outbox;
+use crate::replica::{Prepared, Replica};
+use crate::shared::{Shared, lock};
+use crate::stats::Stats;
+use journal::{Journal, Round};
+use model::GroupId;
+use pace::Pace;
+use peers::Peers;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Pressure begins at this part of the journal's limit, in quarters.
+const PRESSURE: u64 = 3;
+
+pub(crate) struct Rounds {
+    shared: Arc<Shared>,
+    journal: Journal,
+    replicas: HashMap<GroupId, Replica>,
+    /// The replicas to look at in this round.
+    touched: Vec<GroupId>,
+    /// Those that did not fit in the rounds before.
+    proposals: VecDeque<Proposal>,
+    outbox: Outbox,
+    fetcher: Fetcher,
+    peers: Peers,
+    pace: Pace,
+    next_tick: Instant,
+    ticks: u64,
+    stats: Stats,
+    /// The journal had no room in the last round.
+    full: bool,
+    /// This round may use the journal's reserve.
+    urgent: bool,
+}
+
+impl Rounds {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        journal: Journal,
+        transport: Arc<dyn Transport>,
+        fetcher: Fetcher,
+    ) -> Rounds {
+        let (pace, peers) = (Pace::new(shared.settings.round_pace), Peers::new(shared.settings.max_inflight.0));
+        let next_tick = Instant::now() + shared.settings.tick;
+        Rounds {
+            shared,
+            journal,
+            replicas: HashMap::new(),
+            touched: Vec::new(),
+            proposals: VecDeque::new(),
+            outbox: Outbox::new(transport),
+            fetcher,
+            peers,
+            pace,
+            next_tick,
+            ticks: 0,
+            stats: Stats::default(),
+            full: false,
+            urgent: false,
+        }
+    }
+
+    /// Until it is told to stop, or can't go on.
+    pub(crate) fn run(mut self) {
+        let end = catch_unwind(AssertUnwindSafe(|| {
+            while self.round()? {}
+            self.close();
+            Ok::<_, Error>(())
+        }));
+        match end {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.shared.fail(error.to_string()),
+            Err(_) => self.shared.fail("the raft thread panicked".to_owned()),
+        }
+        // Whoever waits learns of it when what it waits for is dropped.
+        self.shared.inbox.close();
+    }
+
+    /// One round; false if it was the last.
+    fn round(&mut self) -> Result<bool, Error> {
+        let idle = self.touched.is_empty() && self.proposals.is_empty();
+        let until = if idle { self.next_tick } else { Instant::now() };
+        self.pace.wait(&self.shared.inbox, until);
+        let mail = self.shared.inbox.take(until);
+        let stop = mail.stop;
+        let begun = Instant::now();
+        let before = (self.stats.proposals, self.stats.entry_bytes);
+        self.take_in(mail);
+        self.tick(begun);
+        self.ask();
+        self.persist()?;
+        self.fetch();
+        self.trim();
+        let (proposals, bytes) = (self.stats.proposals - before.0, self.stats.entry_bytes - before.1);
+        self.pace.ended(begun, proposals, bytes);
+        self.publish();
+        Ok(!stop)
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if now < self.next_tick {
+            return;
+        }
+        // Time that a slow disk took is not made up for: that would only call elections.
+        self.next_tick = now + self.shared.settings.tick;
+        self.ticks += 1;
+        let election = self.shared.settings.election_ticks;
+        for (id, replica) in &mut self.replicas {
+            if replica.tick(self.ticks, election) {
+                touch(&mut self.touched, *id, replica);
+            }
+        }
+        self.peers.tick(&mut self.replicas);
+    }
+
+    fn ask(&mut self) {
+        for id in &self.touched {
+            if let Some(replica) = self.replicas.get_mut(id) {
+                replica.ask(&self.shared);
+            }
+        }
+    }
+
+    /// Makes durable what the touched replicas want, and lets them go on.
+    fn persist(&mut self) -> Result<(), Error> {
+        let mut round = Round::new();
+        let mut prepared: Vec<(GroupId, Prepared)> = Vec::new();
+        for id in &self.touched {
+            let Some(replica) = self.replicas.get_mut(id) else { continue };
+            if let Some(ready) = replica.prepare(&self.shared, &mut round, &mut self.outbox)? {
+                prepared.push((*id, ready));
+            }
+        }
+        // A leader's entries travel while they are written here.
+        self.outbox.flush();
+        let sizes = prepared.iter().map(|(_, ready)| ready.size());
+        let (entries, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+        self.append(round, entries, bytes)?;
+        for (id, ready) in prepared {
+            if let Some(replica) = self.replicas.get_mut(&id) {
+                self.stats.snapshots_installed += u64::from(ready.has_snapshot());
+                replica.persisted(&self.shared, ready, &mut self.outbox);
+            }
+        }
+        self.outbox.flush();
+        Ok(())
+    }
+
+    fn append(&mut self, mut round: Round, entries: u64, bytes: u64) -> Result<(), Error> {
+        let urgent = std::mem::take(&mut self.urgent);
+        if round.is_empty() {
+            return Ok(());
+        }
+        // Elections must go on when a disk is full.
+        if urgent || entries == 0 {
+            round.urgent();
+        }
+        fail::fail_point!("consensus::before_append");
+        // There was room when the entries were let in. If it fails even so, Raft holds entries that the disk does
+        // not: nothing more is done until the host is opened again, from what is on disk.
+        self.journal.append(round)?;
+        fail::fail_point!("consensus::after_append");
+        self.stats.rounds += 1;
+        self.stats.entries += entries;
+        self.stats.entry_bytes += bytes;
+        Ok(())
+    }
+
+    /// Starts reading what followers need and memory does not hold.
+    fn fetch(&mut self) {
+        let mut left = Vec::new();
+        for id in std::mem::take(&mut self.touched) {
+            let Some(replica) = self.replicas.get_mut(&id) else { continue };
+            replica.publish();
+            replica.touched = false;
+            for wanted in replica.store_mut().take_wanted() {
+                self.stats.fetches += 1;
+                if let Err(wanted) = self.fetcher.fetch(wanted) {
+                    // Raft asks again when it next hears from the follower.
+                    replica.store_mut().take_waiting(wanted.low);
+                }
+            }
+            if replica.has_ready() {
+                touch(&mut left, id, replica);
+            }
+        }
+        self.touched = left;
+    }
+
+    /// Bounds what is in memory and on its way.
+    fn trim(&mut self) {
+        self.peers.limit(&mut self.replicas);
+        let total = |replicas: &HashMap<GroupId, Replica>| replicas.values().map(|r| r.store().cached_bytes).sum::<u64>();
+        self.stats.cache_bytes = total(&self.replicas);
+        while self.stats.cache_bytes > self.shared.settings.cache.0 {
+            let Some(largest) = self.replicas.values_mut().max_by_key(|r| r.store().cached_bytes) else { return };
+            largest.store_mut().shrink_cache();
+            self.stats.cache_bytes = total(&self.replicas);
+        }
+    }
+
+    fn publish(&mut self) {
+        let journal = self.journal.stats();
+        let stats = &mut self.stats;
+        stats.groups = self.replicas.len() as u64;
+        stats.leading = self.replicas.values().filter(|replica| replica.is_leader()).count() as u64;
+        (stats.syncs, stats.journal_segments, stats.journal_bytes) = (journal.syncs, journal.segments, journal.bytes);
+        (stats.messages_sent, stats.batches_sent) = (self.outbox.messages, self.outbox.sent);
+        *lock(&self.shared.stats) = *stats;
+        self.publish_pressure();
+    }
+
+    fn publish_pressure(&self) {
+        let journal = self.journal.stats();
+        let high = journal.bytes > self.shared.settings.journal.max_size.0 / 4 * PRESSURE;
+        let pressed = (high || self.full).then(|| self.journal.oldest()).flatten();
+        *lock(&self.shared.pressure) = pressed.map(|(group, _)| group);
+    }
+
+    /// Writes the commit indexes, which rounds leave out: the next start then applies without waiting for a leader.
+    fn close(&mut self) {
+        let mut round = Round::new();
+        round.urgent();
+        self.replicas.values_mut().for_each(|replica| replica.write_commit(&mut round));
+        if let Err(error) = self.journal.append(round) {
+            tracing::warn!(%error, "the commit indexes were not written; a leader will tell them");
+        }
+    }
+}
+
+/// Has the replica looked at in this round.
+fn touch(touched: &mut Vec<GroupId>, id: GroupId, replica: &mut Replica) {
+    if !std::mem::replace(&mut replica.touched, true) {
+        touched.push(id);
+    }
+}

@@ -1,0 +1,181 @@
+//! What a round takes in: commands, messages, proposals and reads, each given to its group.
+
+use crate::error::Error;
+use crate::frame;
+use crate::inbox::{Answer, Command, Mail, Proposal};
+use crate::machine::Node;
+use crate::replica::{Needs, Replica};
+use crate::rounds::{Rounds, touch};
+use bytes::Bytes;
+use model::GroupId;
+use raft::eraftpb::Message;
+
+/// Bytes of proposals in one round: it fits in a segment, and a message in memory.
+const ROUND: u64 = 16 << 20;
+
+impl Rounds {
+    pub(crate) fn take_in(&mut self, mail: Mail) {
+        self.stats.messages_dropped += mail.dropped;
+        mail.commands.into_iter().for_each(|command| self.command(command));
+        let mut needs = Needs::default();
+        for (from, batch) in mail.messages {
+            self.batch(from, batch, &mut needs);
+        }
+        self.proposals.extend(mail.proposals);
+        self.propose(needs);
+        for read in mail.reads {
+            if let Some(replica) = self.touch(read.group) {
+                replica.read(read);
+            }
+        }
+    }
+
+    /// A group of this host, which is looked at in this round.
+    fn touch(&mut self, group: GroupId) -> Option<&mut Replica> {
+        let replica = self.replicas.get_mut(&group)?;
+        touch(&mut self.touched, group, replica);
+        Some(replica)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Open(replica) => self.open(*replica),
+            Command::Cut { group, base, answer } => {
+                if let Some(replica) = self.touch(group) {
+                    if base.index > replica.store().state.base.index {
+                        let through = base.index;
+                        replica.cut(base);
+                        self.journal.compact(group, through);
+                        self.full = false;
+                    }
+                    reply(answer, Ok(()));
+                }
+            }
+            Command::Fetched(fetched) => {
+                if let Some(replica) = self.touch(fetched.group) {
+                    replica.fetched(fetched);
+                }
+            }
+            Command::Campaign { group } => {
+                if let Some(replica) = self.touch(group) {
+                    replica.campaign();
+                }
+            }
+            Command::Transfer { group, to, answer } => {
+                if let Some(replica) = self.touch(group) {
+                    replica.transfer(to, answer);
+                }
+            }
+            Command::Change { group, change, answer } => {
+                if let Some(replica) = self.touch(group) {
+                    replica.change(change, answer);
+                }
+            }
+            Command::Unreachable { node } => {
+                self.replicas.values_mut().for_each(|replica| replica.unreachable(node));
+            }
+        }
+    }
+
+    fn open(&mut self, replica: Replica) {
+        let (group, base) = (replica.slot.group, replica.store().state.base.index);
+        if !replica.is_fresh() {
+            // A crash may have come between the snapshot and the cut.
+            self.journal.compact(group, base);
+        }
+        self.replicas.insert(group, replica);
+        self.touch(group);
+    }
+
+    fn batch(&mut self, from: Node, batch: Bytes, needs: &mut Needs) {
+        for message in frame::messages(batch) {
+            self.stats.messages_received += 1;
+            let taken = message.is_some_and(|(group, message)| self.message(from, group, message, needs));
+            self.stats.messages_dropped += u64::from(!taken);
+        }
+    }
+
+    fn message(&mut self, from: Node, group: GroupId, message: Message, needs: &mut Needs) -> bool {
+        if message.from != from.0 || message.to != self.shared.me.0 {
+            return false;
+        }
+        if !self.replicas.contains_key(&group) || !self.has_room(&message, needs) {
+            return false;
+        }
+        self.touch(group).is_some_and(|replica| replica.step(message))
+    }
+
+    /// The size of a log is its leader's to limit. But where the disk itself is full, only what frees space is taken:
+    /// the leader sends the rest again.
+    fn has_room(&mut self, message: &Message, needs: &mut Needs) -> bool {
+        if message.entries.is_empty() {
+            return true;
+        }
+        let own = Needs::of(message);
+        let mut all = *needs;
+        all.add(own);
+        let room = self.room(all);
+        self.full |= room.is_err();
+        let taken = match room {
+            Ok(()) => true,
+            Err(Error::Full { disk: true, .. }) => own.urgent,
+            Err(Error::Full { .. }) => true,
+            Err(_) => false,
+        };
+        if taken {
+            self.urgent |= own.urgent || self.full;
+            *needs = all;
+        }
+        taken
+    }
+
+    /// Those that are too much for this round wait for the next.
+    fn next_proposals(&mut self) -> Vec<Proposal> {
+        let mut left = ROUND;
+        let fits = |proposal: &Proposal| {
+            let first = left == ROUND;
+            let rest = left.checked_sub(proposal.data.len() as u64 + 1);
+            left = rest.unwrap_or(0);
+            first || rest.is_some()
+        };
+        let count = self.proposals.iter().map(fits).take_while(|fits| *fits).count();
+        self.proposals.drain(..count).collect()
+    }
+
+    fn propose(&mut self, mut needs: Needs) {
+        let proposals = self.next_proposals();
+        if proposals.is_empty() {
+            return;
+        }
+        let plain = proposals.iter().filter(|proposal| !proposal.urgent);
+        plain.for_each(|proposal| needs.add(Needs { records: 1, bytes: proposal.data.len() as u64, urgent: false }));
+        // Asked before Raft takes them: it can't give them back.
+        let room = self.room(needs);
+        self.full = room.is_err();
+        if self.full {
+            // Who is refused may look for whom to flush.
+            self.publish_pressure();
+        }
+        for proposal in proposals {
+            match &room {
+                Err(error) if !proposal.urgent => reply(proposal.answer, Err(error.clone())),
+                _ => {
+                    let urgent = proposal.urgent;
+                    let taken = self.touch(proposal.group).is_some_and(|replica| replica.propose(proposal));
+                    self.stats.proposals += u64::from(taken);
+                    self.urgent |= taken && urgent;
+                }
+            }
+        }
+    }
+
+    /// Each replica may add a hard state, and new leaders an entry.
+    fn room(&mut self, needs: Needs) -> Result<(), Error> {
+        Ok(self.journal.room(needs.records + 3 * self.replicas.len(), needs.bytes)?)
+    }
+}
+
+/// Who asked may have gone.
+fn reply<T>(answer: Answer<T>, result: Result<T, Error>) {
+    let _ = answer.send(result);
+}

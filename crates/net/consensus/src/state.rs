@@ -1,0 +1,126 @@
+//! What a replica must not forget beside its entries: term, vote, where its log begins, which entries change members.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use raft::eraftpb::{ConfState, HardState};
+use std::collections::BTreeSet;
+
+const VERSION: u8 = 1;
+/// The point at which every group begins, before any entry. Not zero: Raft takes a log that begins at zero for one
+/// of which nothing is known, and feeds it entries whose members it cannot know.
+pub(crate) const BEGINNING: u64 = 1;
+
+/// The point before the first entry of a log: everything up to it is in a snapshot.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Base {
+    pub index: u64,
+    pub term: u64,
+    /// The members at that point.
+    pub members: ConfState,
+}
+
+impl Base {
+    /// Where a group of these members begins.
+    pub(crate) fn beginning(voters: Vec<u64>) -> Base {
+        Base { index: BEGINNING, term: 1, members: ConfState { voters, ..ConfState::default() } }
+    }
+}
+
+/// One record of the journal. It is written before the entries of its round, so that `changes` names every entry
+/// that may change members, and perhaps some that do not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct State {
+    pub hard: HardState,
+    /// A snapshot with a later point takes its place.
+    pub base: Base,
+    /// There is a snapshot file of the base; else it is the group's beginning, which needs none.
+    pub in_file: bool,
+    /// Indexes of entries that change members.
+    pub changes: BTreeSet<u64>,
+}
+
+impl State {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(128);
+        out.put_u8(VERSION);
+        for value in [self.hard.term, self.hard.vote, self.hard.commit] {
+            out.put_u64_le(value);
+        }
+        put_base(&mut out, &self.base);
+        out.put_u8(u8::from(self.in_file));
+        put_list(&mut out, self.changes.iter().copied());
+        out.freeze()
+    }
+
+    /// None if the bytes are not a state; the journal's checksum has been verified already.
+    pub(crate) fn decode(mut data: &[u8]) -> Option<State> {
+        let data = &mut data;
+        if data.try_get_u8().ok()? != VERSION {
+            return None;
+        }
+        let mut hard = HardState::default();
+        hard.term = data.try_get_u64_le().ok()?;
+        hard.vote = data.try_get_u64_le().ok()?;
+        hard.commit = data.try_get_u64_le().ok()?;
+        let base = get_base(data)?;
+        let in_file = data.try_get_u8().ok()? != 0;
+        let changes = get_list(data)?.into_iter().collect();
+        data.is_empty().then_some(State { hard, base, in_file, changes })
+    }
+}
+
+pub(crate) fn put_base(out: &mut BytesMut, base: &Base) {
+    out.put_u64_le(base.index);
+    out.put_u64_le(base.term);
+    let members = &base.members;
+    for list in [&members.voters, &members.learners, &members.voters_outgoing, &members.learners_next] {
+        put_list(out, list.iter().copied());
+    }
+    out.put_u8(u8::from(members.auto_leave));
+}
+
+pub(crate) fn get_base(data: &mut &[u8]) -> Option<Base> {
+    let mut base = Base { index: data.try_get_u64_le().ok()?, term: data.try_get_u64_le().ok()?, ..Base::default() };
+    base.members.voters = get_list(data)?;
+    base.members.learners = get_list(data)?;
+    base.members.voters_outgoing = get_list(data)?;
+    base.members.learners_next = get_list(data)?;
+    base.members.auto_leave = data.try_get_u8().ok()? != 0;
+    Some(base)
+}
+
+fn put_list(out: &mut BytesMut, list: impl ExactSizeIterator<Item = u64>) {
+    // A group has a handful of members, and a log a handful of changes.
+    out.put_u32_le(u32::try_from(list.len()).unwrap_or(u32::MAX));
+    list.for_each(|value| out.put_u64_le(value));
+}
+
+fn get_list(data: &mut &[u8]) -> Option<Vec<u64>> {
+    let count = data.try_get_u32_le().ok()? as usize;
+    if data.len() / 8 < count {
+        return None;
+    }
+    (0..count).map(|_| data.try_get_u64_le().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_reads_back_and_nothing_else_does() {
+        let mut state = State { base: Base::beginning(vec![1, 2, 3]), in_file: true, ..State::default() };
+        (state.hard.term, state.hard.vote, state.hard.commit) = (7, 2, 99);
+        state.base.members.learners = vec![9];
+        state.changes = [4, 70].into();
+        let data = state.encode();
+        assert_eq!(State::decode(&data), Some(state));
+        for len in 0..data.len() {
+            assert_eq!(State::decode(&data[..len]), None, "cut at {len}");
+        }
+        let mut bad = data.to_vec();
+        bad[41..45].fill(0xff); // the number of voters
+        assert_eq!(State::decode(&bad), None);
+        bad.push(0);
+        assert_eq!(State::decode(&bad), None);
+    }
+}

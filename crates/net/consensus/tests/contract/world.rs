@@ -1,0 +1,287 @@
+//! Hosts in one process, a network that loses what a test wants, and a machine that writes down what it is told.
+
+use bytes::Bytes;
+use ouro_consensus::{Committed, Error, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
+use journal::faults::Faults;
+use model::{ByteSize, GroupId};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// Long enough for a machine that builds other things meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const GROUP: GroupId = GroupId(7);
+pub const ME: Node = Node(1);
+
+pub fn settings() -> Settings {
+    Settings {
+        tick: Duration::from_millis(10),
+        journal: journal::Settings {
+            segment_size: ByteSize::mib(2),
+            max_size: ByteSize::mib(512),
+            reserve: ByteSize(256 << 10),
+            sync: true,
+        },
+        ..Settings::default()
+    }
+}
+
+/// What a machine was told.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub entries: Vec<(u64, Bytes)>,
+    pub restored: Vec<(u64, Bytes)>,
+    pub led: Vec<Option<u64>>,
+    /// How many entries were applied when it was told that it leads.
+    pub applied_when_led: Vec<usize>,
+}
+
+#[derive(Clone, Default)]
+pub struct Recorder {
+    seen: Arc<Mutex<Seen>>,
+    /// While a test holds it, nothing is applied.
+    pub gate: Arc<Mutex<()>>,
+}
+
+impl Recorder {
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn entries(&self) -> Vec<Bytes> {
+        self.seen().entries.iter().map(|(_, data)| data.clone()).collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen().entries.len()
+    }
+}
+
+struct Machine(Recorder);
+
+impl StateMachine for Machine {
+    fn apply(&mut self, entry: Committed) -> Bytes {
+        let _gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let rests = entry.slice.expect("applied entries are in the journal").read().expect("reads");
+        assert_eq!(rests, entry.data, "entry {} rests elsewhere", entry.index);
+        let mut seen = self.0.seen();
+        assert!(seen.entries.last().is_none_or(|(last, _)| *last < entry.index), "entry {} again", entry.index);
+        assert_ne!(&entry.data[..], b"panic", "told to");
+        seen.entries.push((entry.index, entry.data.clone()));
+        entry.data
+    }
+
+    fn restore(&mut self, index: u64, snapshot: Bytes) {
+        let mut seen = self.0.seen();
+        seen.entries.clear();
+        seen.restored.push((index, snapshot));
+    }
+
+    fn lead(&mut self, term: Option<u64>) {
+        let mut seen = self.0.seen();
+        seen.led.push(term);
+        let applied = seen.entries.len();
+        seen.applied_when_led.push(applied);
+    }
+}
+
+/// Opens a group with a machine of its own.
+pub fn open(host: &Host, id: GroupId, voters: &[Node]) -> Result<(Group, Recorder), Error> {
+    let recorder = Recorder::default();
+    let group = host.group(id, voters, Box::new(Machine(recorder.clone())))?;
+    Ok((group, recorder))
+}
+
+/// A node that is its groups' only member.
+pub struct Single {
+    pub dir: TempDir,
+    pub settings: Settings,
+    pub faults: Arc<Faults>,
+}
+
+impl Single {
+    pub fn new(settings: Settings) -> Single {
+        Single { dir: tempfile::tempdir().expect("a directory"), settings, faults: Arc::default() }
+    }
+
+    pub fn host(&self) -> Host {
+        self.try_host().expect("opens")
+    }
+
+    pub fn try_host(&self) -> Result<Host, Error> {
+        Host::open_with(self.dir.path(), ME, self.settings.clone(), Arc::new(NoPeers), self.faults.clone())
+    }
+}
+
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !done() {
+        assert!(begun.elapsed() < PATIENCE, "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+pub async fn wait(group: &Group, what: &str, done: impl FnMut(&Status) -> bool) -> Status {
+    let mut status = group.watch();
+    let waited = tokio::time::timeout(PATIENCE, status.wait_for(done)).await;
+    waited.unwrap_or_else(|_| panic!("waited too long: {what}")).expect("the group is open").clone()
+}
+
+pub async fn leads(group: &Group) -> Status {
+    wait(group, "lead", |status| status.leader == Some(ME) && status.committed > 1).await
+}
+
+pub async fn propose(group: &Group, data: impl Into<Bytes>) -> u64 {
+    group.propose(data.into()).await.expect("is logged").index
+}
+
+pub fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+/// Delivers at once, to the nodes that run.
+#[derive(Default)]
+pub struct Net {
+    hosts: Mutex<BTreeMap<u64, Host>>,
+    cut: Mutex<HashSet<u64>>,
+    /// One of so many batches is lost; 0 loses none.
+    pub loses: AtomicU64,
+    serial: AtomicU64,
+}
+
+struct Link(Node, Arc<Net>);
+
+impl Transport for Link {
+    fn send(&self, to: Node, messages: Bytes) {
+        let net = &self.1;
+        // Scrambled, so that losses do not fall into step with the traffic.
+        let serial = net.serial.fetch_add(1, Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+        let loses = net.loses.load(Relaxed);
+        let lost = loses > 0 && serial.is_multiple_of(loses);
+        let cut = net.cut.lock().expect("sound");
+        if lost || cut.contains(&self.0.0) || cut.contains(&to.0) {
+            return;
+        }
+        drop(cut);
+        let host = net.hosts.lock().expect("sound").get(&to.0).cloned();
+        if let Some(host) = host {
+            host.receive(self.0, messages);
+        }
+    }
+}
+
+/// Three nodes, and one group that they keep.
+pub struct Cluster {
+    pub net: Arc<Net>,
+    pub settings: Settings,
+    pub nodes: BTreeMap<u64, Member>,
+    dirs: BTreeMap<u64, TempDir>,
+}
+
+pub struct Member {
+    pub group: Group,
+    pub recorder: Recorder,
+}
+
+pub fn voters() -> Vec<Node> {
+    vec![Node(1), Node(2), Node(3)]
+}
+
+impl Cluster {
+    pub fn new(settings: Settings) -> Cluster {
+        let mut cluster =
+            Cluster { net: Arc::default(), settings, nodes: BTreeMap::new(), dirs: BTreeMap::new() };
+        voters().into_iter().for_each(|node| cluster.start(node, &voters()));
+        cluster
+    }
+
+    /// Starts a node, or starts it again.
+    pub fn start(&mut self, node: Node, voters: &[Node]) {
+        let dir = self.dirs.entry(node.0).or_insert_with(|| tempfile::tempdir().expect("a directory"));
+        let link = Arc::new(Link(node, self.net.clone()));
+        let host = Host::open(dir.path(), node, self.settings.clone(), link).expect("opens");
+        self.net.hosts.lock().expect("sound").insert(node.0, host.clone());
+        let (group, recorder) = open(&host, GROUP, voters).expect("opens");
+        self.nodes.insert(node.0, Member { group, recorder });
+    }
+
+    pub fn host(&self, node: Node) -> Host {
+        self.net.hosts.lock().expect("sound")[&node.0].clone()
+    }
+
+    /// Stops a node without a word.
+    pub fn stop(&mut self, node: Node) {
+        let host = self.net.hosts.lock().expect("sound").remove(&node.0);
+        self.nodes.remove(&node.0);
+        drop(host);
+    }
+
+    pub fn cut_off(&self, node: Node) {
+        self.net.cut.lock().expect("sound").insert(node.0);
+    }
+
+    pub fn heal(&self) {
+        self.net.cut.lock().expect("sound").clear();
+    }
+
+    pub fn group(&self, node: Node) -> &Group {
+        &self.nodes[&node.0].group
+    }
+
+    pub fn recorder(&self, node: Node) -> &Recorder {
+        &self.nodes[&node.0].recorder
+    }
+
+    fn leader_of(&self, among: impl Fn(u64) -> bool) -> Option<Node> {
+        let statuses = self.nodes.iter().map(|(id, member)| (*id, member.group.status()));
+        let newest = statuses.filter(|(id, _)| among(*id)).max_by_key(|(id, s)| (s.term, s.leader == Some(Node(*id))))?;
+        (newest.1.leader == Some(Node(newest.0))).then_some(Node(newest.0))
+    }
+
+    /// Waits for one that leads, and that has committed an entry of its term.
+    pub async fn leader(&self) -> Node {
+        self.leader_among(|_| true).await
+    }
+
+    pub async fn leader_among(&self, among: impl Fn(u64) -> bool) -> Node {
+        let mut found = None;
+        until("a leader", || {
+            found = self.leader_of(&among);
+            found.is_some_and(|node| matches!(self.recorder(node).seen().led.last(), Some(Some(_))))
+        })
+        .await;
+        found.expect("was found")
+    }
+
+    pub fn follower(&self, leader: Node) -> Node {
+        voters().into_iter().find(|node| *node != leader && self.nodes.contains_key(&node.0)).expect("there are others")
+    }
+
+    /// Proposes to whoever leads until it is logged.
+    pub async fn propose(&self, data: impl Into<Bytes>) -> u64 {
+        let data = data.into();
+        loop {
+            let leader = self.leader().await;
+            match self.group(leader).propose(data.clone()).await {
+                Ok(proposed) => return proposed.index,
+                Err(Error::NotLeader { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// All that run have applied the same entries.
+    pub async fn agree(&self, count: usize) {
+        until("all nodes have applied the same", || {
+            self.nodes.values().all(|member| member.recorder.count() >= count)
+        })
+        .await;
+        let first = self.nodes.values().next().expect("one runs").recorder.entries();
+        for (id, member) in &self.nodes {
+            assert_eq!(member.recorder.entries(), first, "node {id}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Crashes between the steps of a round and of a cut: `cargo test -p ouro-consensus --features failpoints`.
+#![cfg(feature = "failpoints")]
+
+#[path = "contract/world.rs"]
+#[allow(dead_code)]
+mod world;
+
+use bytes::Bytes;
+use fail::FailScenario;
+use ouro_consensus::Error;
+use world::{GROUP, ME, Single, leads, open, propose, settings, until};
+
+/// Crashes at a point while an entry is logged; says what is there afterwards.
+async fn crash_while_proposing(point: &str) -> Vec<Bytes> {
+    let node = Single::new(settings());
+    let host = node.host();
+    let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
+    leads(&group).await;
+    propose(&group, "acknowledged").await;
+    fail::cfg(point, "panic").expect("is a point");
+    let failed = group.propose(Bytes::from_static(b"in between")).await;
+    assert!(matches!(failed, Err(Error::Failed(_))), "{point}: {failed:?}");
+    fail::remove(point);
+    drop(host);
+
+    let host = node.host();
+    let (group, recorder) = open(&host, GROUP, &[ME]).expect("opens");
+    leads(&group).await;
+    propose(&group, "goes on").await;
+    let entries = recorder.entries();
+    host.shutdown().await;
+    entries
+}
+
+// One test: fail points are global to the process.
+#[tokio::test]
+async fn crashes_lose_nothing_that_was_acknowledged() {
+    let scenario = FailScenario::setup();
+    for (point, there) in [
+        ("consensus::before_append", false),
+        ("consensus::after_append", true),
+        ("consensus::before_apply", true),
+    ] {
+        let mut expected = vec!["acknowledged", "in between", "goes on"];
+        expected.retain(|text| there || *text != "in between");
+        assert_eq!(crash_while_proposing(point).await, expected, "{point}");
+    }
+    crash_while_cutting().await;
+    scenario.teardown();
+}
+
+async fn crash_while_cutting() {
+    let node = Single::new(settings());
+    let host = node.host();
+    let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
+    leads(&group).await;
+    for (snapshot, panics) in [("first", false), ("second", true)] {
+        let index = propose(&group, snapshot).await;
+        propose(&group, "after it").await;
+        if panics {
+            fail::cfg("consensus::compact_after_snapshot", "panic").expect("is a point");
+        }
+        let cutting = group.clone();
+        let cut = tokio::spawn(async move { cutting.compact(index, Bytes::from_static(snapshot.as_bytes())).await });
+        assert_eq!(cut.await.is_err(), panics);
+    }
+    fail::remove("consensus::compact_after_snapshot");
+    drop(host);
+
+    for _ in 0..2 {
+        let host = node.host();
+        let (group, recorder) = open(&host, GROUP, &[ME]).expect("opens");
+        let restored = recorder.seen().restored.clone();
+        assert_eq!(restored.iter().map(|(_, data)| &data[..]).collect::<Vec<_>>(), [b"second"], "the newest counts");
+        assert_eq!(group.status().first, restored[0].0 + 1, "the log is cut there");
+        leads(&group).await;
+        until("it is replayed", || recorder.count() == 1).await;
+        let files = std::fs::read_dir(node.dir.path().join("snapshots")).expect("lists");
+        let names = files.map(|file| file.expect("is there").file_name().into_string().expect("is text"));
+        assert_eq!(names.filter(|name| name.contains('-')).count(), 1, "older ones are gone");
+        drop(host);
+    }
+}

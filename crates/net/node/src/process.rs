@@ -1,0 +1,114 @@
+//! What every main does: read the settings, start the log and the runtime, serve until told to stop, and drain.
+
+use crate::node::Node;
+use clap::Parser;
+use serde::{Serialize, de::DeserializeOwned};
+use settings::Sources;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use telemetry::Captured;
+
+/// The exit code for settings that cannot be used (EX_USAGE).
+const BAD_SETTINGS: u8 = 64;
+/// How long tasks may take to end after Ctrl-C.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// The command line of a service that runs as a process of its own.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Settings file, .toml or .yaml.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Show the effective settings and exit.
+    #[arg(long)]
+    print_settings: bool,
+    /// Check the settings and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+/// Settings of a process.
+pub trait ProcessSettings: Default + Serialize + DeserializeOwned {
+    fn log(&self) -> &telemetry::Settings;
+
+    /// Says what is wrong beyond types.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// Reads the settings and runs a service with them.
+pub fn main<S: ProcessSettings, F>(serve: impl FnOnce(S, Node, Captured) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let args = Args::parse();
+    let loaded = Sources::default().file(args.config.as_deref()).environment().load::<S>().map_err(|e| e.to_string());
+    let settings = match loaded.and_then(|settings| settings.check().map(|()| settings)) {
+        Ok(settings) => settings,
+        Err(why) => return fail(why, ExitCode::from(BAD_SETTINGS)),
+    };
+    if args.print_settings {
+        print!("{}", settings::render(&settings));
+        return ExitCode::SUCCESS;
+    }
+    if args.check {
+        println!("the settings are good");
+        return ExitCode::SUCCESS;
+    }
+    let log = settings.log().clone();
+    run(&log, |node, captured| serve(settings, node, captured))
+}
+
+/// Runs `serve` until it ends or the process is told to stop, then drains its tasks.
+pub fn run<F, E: Display>(log: &telemetry::Settings, serve: impl FnOnce(Node, Captured) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+{
+    let captured = match telemetry::start(log) {
+        Ok(captured) => captured,
+        Err(error) => return fail(error, ExitCode::from(BAD_SETTINGS)),
+    };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error, ExitCode::FAILURE),
+    };
+    let served = runtime.block_on(async {
+        let node = Node::new(cores);
+        node.spawn("signals", stop_on_signal(node.clone()));
+        let served = serve(node.clone(), captured).await;
+        for late in node.drain(DRAIN).await {
+            tracing::warn!(task = late, limit = ?DRAIN, "a task did not end in time");
+        }
+        served
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(format!("{error:#}"), ExitCode::FAILURE),
+    }
+}
+
+fn fail(why: impl Display, code: ExitCode) -> ExitCode {
+    let name = std::env::args().next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or("ouro");
+    eprintln!("{name}: {why}");
+    code
+}
+
+async fn stop_on_signal(node: Node) {
+    let mut stopping = node.stopping();
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+        () = stopping.wait() => {}
+    }
+    node.stop();
+}

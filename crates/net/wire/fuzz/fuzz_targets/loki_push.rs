@@ -1,0 +1,29 @@
+//! Walks any bytes as a Loki push; what can be walked survives being copied and cleaned.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wire::error::DecodeError;
+use wire::loki::{Builder, sanitize, streams};
+
+fn walk(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut copy = Builder::new();
+    for stream in streams(body) {
+        let stream = stream?;
+        copy.stream(stream.labels);
+        for entry in stream.entries() {
+            let entry = entry?;
+            entry.metadata().try_for_each(|pair| pair.map(drop))?;
+            copy.copy_entry(&entry);
+        }
+    }
+    Ok(copy.finish())
+}
+
+fuzz_target!(|body: &[u8]| {
+    if let Ok(copy) = walk(body) {
+        assert_eq!(walk(&copy), Ok(copy));
+    }
+    if let Ok(clean) = sanitize(body) {
+        assert!(walk(&clean).is_ok());
+    }
+});

@@ -1,0 +1,252 @@
+//! Range aggregations: from the rows of pages to one column a series.
+
+use super::Evaluation;
+use super::accumulate::Accumulator;
+use crate::ast::{Conversion, Grouping, RangeAggregation, RangeOp, Unwrap};
+use crate::error::Error;
+use crate::label_filter::LabelTest;
+use crate::pipeline::Pipeline;
+use crate::quantity;
+use crate::row::Row;
+use eval::column::Column;
+use eval::source::{LogSelection, Order};
+use model::{Labels, LogPage, MatchOp, Matcher, TimeRange};
+use std::collections::HashMap;
+
+const EXTRACTION_ERROR: &str = "SampleExtractionErr";
+
+/// A label by which a query asks for failed lines to be counted like others.
+const PRESERVE_ERROR: &str = "__preserve_error__";
+
+/// How rows become samples.
+struct Sampler<'q> {
+    aggregation: &'q RangeAggregation,
+    pipeline: Pipeline,
+    /// The filters after `unwrap`.
+    after: Vec<LabelTest>,
+    grouping: Option<Grouping>,
+}
+
+/// The series met so far.
+struct SeriesSet {
+    by_key: HashMap<Vec<u8>, usize>,
+    series: Vec<(Labels, Accumulator)>,
+    key: Vec<u8>,
+}
+
+impl Evaluation<'_> {
+    /// The columns of a range aggregation, sorted by labels. `pushed` is a grouping that an outer `sum` allows to be
+    /// done here already.
+    pub(super) fn range_columns(
+        &self,
+        aggregation: &RangeAggregation,
+        pushed: Option<&Grouping>,
+    ) -> Result<Vec<Column>, Error> {
+        let sampler = Sampler::new(aggregation, pushed, self.options.now)?;
+        let (range, offset) = (aggregation.range, aggregation.offset);
+        let first = self.grid.start.saturating_sub(offset).saturating_sub(range).saturating_add(1);
+        let times = TimeRange::new(first, self.grid.end().saturating_sub(offset));
+        let selection = LogSelection {
+            matchers: aggregation.log.matchers.clone(),
+            range: times,
+            contains: sampler.pipeline.contains(),
+            order: Order::Forward,
+            limit: None,
+        };
+        let mut set = SeriesSet { by_key: HashMap::new(), series: Vec::new(), key: Vec::new() };
+        if self.grid.steps > 0 {
+            for page in self.source.select(&selection)? {
+                let page = page?;
+                self.budget.tick()?;
+                self.take_page(&page, &sampler, times, &mut set)?;
+            }
+        }
+        if aggregation.op == RangeOp::Absent {
+            return Ok(self.absent(aggregation, set));
+        }
+        let mut columns = Vec::with_capacity(set.series.len());
+        for (labels, accumulator) in set.series {
+            let mut column = Column::new(labels, self.grid.steps);
+            accumulator.finish(aggregation, self.grid, &mut column);
+            columns.push(column);
+        }
+        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(columns)
+    }
+
+    fn take_page(
+        &self,
+        page: &LogPage,
+        sampler: &Sampler<'_>,
+        times: TimeRange,
+        set: &mut SeriesSet,
+    ) -> Result<(), Error> {
+        let labels: Vec<(&str, &str)> = page.labels.iter().collect();
+        let mut row = Row::new(&labels);
+        // The series of rows whose labels are those of the page: most rows of most queries.
+        let mut page_series: Option<usize> = None;
+        let plain =
+            sampler.pipeline.only_filters_lines() && sampler.aggregation.unwrap.is_none() && page.metadata.is_empty();
+        let (range, offset) = (sampler.aggregation.range, sampler.aggregation.offset);
+        let rows = sampler.pipeline.candidates(page);
+        for next in 0..rows.as_ref().map_or(page.len(), Vec::len) {
+            let at = rows.as_ref().map_or(next, |rows| rows[next]);
+            let time = page.times[at];
+            if !times.contains(time) || !sampler.pipeline.passes_early(page, at) {
+                continue;
+            }
+            let Some(steps) = self.steps_of(time.saturating_add(offset), range) else { continue };
+            let mut value = 1.0;
+            if plain {
+                if sampler.counts_bytes() {
+                    value = page.line(at).len() as f64;
+                }
+            } else {
+                row.load(page, at);
+                match sampler.sample(&mut row)? {
+                    Some(sample) => value = sample,
+                    None => continue,
+                }
+            }
+            let series = match page_series {
+                Some(series) if plain || row.has_page_labels() => series,
+                _ if plain || row.has_page_labels() => {
+                    row.load(page, at);
+                    let series = self.series(sampler, &row, set)?;
+                    page_series = Some(series);
+                    series
+                }
+                _ => self.series(sampler, &row, set)?,
+            };
+            if let Some(bytes) = set.series[series].1.add(time, value, steps) {
+                self.budget.charge(bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first and last step whose window `(t - range, t]` has this time.
+    fn steps_of(&self, time: i64, range: i64) -> Option<(usize, usize)> {
+        let (grid, since) = (self.grid, time.saturating_sub(self.grid.start));
+        let first = since.div_euclid(grid.step) + i64::from(since.rem_euclid(grid.step) != 0);
+        let last = since.saturating_add(range - 1).div_euclid(grid.step);
+        let first = usize::try_from(first.max(0)).ok()?;
+        let last = usize::try_from(last).ok()?.min(grid.steps.checked_sub(1)?);
+        (first <= last).then_some((first, last))
+    }
+
+    /// Which series a row belongs to.
+    fn series(&self, sampler: &Sampler<'_>, row: &Row<'_>, set: &mut SeriesSet) -> Result<usize, Error> {
+        let mut labels: Vec<(&str, &str)> = row.labels().filter(|(name, _)| sampler.keeps(name)).collect();
+        labels.sort_unstable();
+        set.key.clear();
+        for (name, value) in &labels {
+            for text in [name, value] {
+                set.key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                set.key.extend_from_slice(text.as_bytes());
+            }
+        }
+        if let Some(series) = set.by_key.get(&set.key) {
+            return Ok(*series);
+        }
+        let limit = self.options.max_series;
+        if set.series.len() >= limit {
+            return Err(Error::Series { limit });
+        }
+        let accumulator = Accumulator::new(sampler.aggregation, self.grid.steps);
+        self.budget.charge(accumulator.size() + 2 * set.key.len() + 8 * self.grid.steps + 160)?;
+        set.by_key.insert(set.key.clone(), set.series.len());
+        set.series.push((Labels::from_pairs(labels), accumulator));
+        Ok(set.series.len() - 1)
+    }
+
+    /// One series, with the labels that the selector fixes, where no row was.
+    fn absent(&self, aggregation: &RangeAggregation, set: SeriesSet) -> Vec<Column> {
+        let mut present = Column::new(Labels::empty(), self.grid.steps);
+        for (_, accumulator) in set.series {
+            accumulator.finish(aggregation, self.grid, &mut present);
+        }
+        let mut column = Column::new(fixed_labels(&aggregation.log.matchers), self.grid.steps);
+        for step in (0..self.grid.steps).filter(|step| !present.present(*step)) {
+            column.set(step, 1.0);
+        }
+        vec![column]
+    }
+}
+
+/// The labels whose value a selector says, once.
+fn fixed_labels(matchers: &[Matcher]) -> Labels {
+    let once =
+        |m: &&Matcher| m.op == MatchOp::Equal && matchers.iter().filter(|other| other.name == m.name).count() == 1;
+    Labels::from_pairs(matchers.iter().filter(once).map(|m| (m.name.as_str(), m.value.as_str())))
+}
+
+impl<'q> Sampler<'q> {
+    fn new(aggregation: &'q RangeAggregation, pushed: Option<&Grouping>, now: i64) -> Result<Sampler<'q>, Error> {
+        let mut pipeline = Pipeline::new(&aggregation.log.stages)?.at(now);
+        let filters = aggregation.unwrap.iter().flat_map(|unwrap| &unwrap.filters);
+        let after = filters.map(LabelTest::new).collect::<Result<Vec<LabelTest>, String>>();
+        let after = after.map_err(crate::ParseError::whole)?;
+        let mut grouping = pushed.or(aggregation.grouping.as_ref()).cloned();
+        if aggregation.op == RangeOp::Absent {
+            grouping = Some(Grouping { without: false, labels: Vec::new() });
+        }
+        if let Some(grouping) = grouping.as_ref().filter(|g| !g.without) {
+            let mut wanted = grouping.labels.clone();
+            wanted.extend(aggregation.unwrap.iter().map(|unwrap| unwrap.label.clone()));
+            after.iter().for_each(|test| test.names(&mut wanted));
+            pipeline = pipeline.wanting(wanted);
+        }
+        Ok(Sampler { aggregation, pipeline, after, grouping })
+    }
+
+    fn counts_bytes(&self) -> bool {
+        matches!(self.aggregation.op, RangeOp::Bytes | RangeOp::BytesRate)
+    }
+
+    /// Whether a label stays in the labels of the series.
+    fn keeps(&self, name: &str) -> bool {
+        let named = |grouping: &Grouping| grouping.labels.iter().any(|label| label == name);
+        match &self.grouping {
+            Some(grouping) if !grouping.without => named(grouping),
+            grouping => {
+                let unwrapped = self.aggregation.unwrap.as_ref().is_some_and(|unwrap| unwrap.label == name);
+                !unwrapped && grouping.as_ref().is_none_or(|grouping| !named(grouping))
+            }
+        }
+    }
+
+    /// The number of a row; none when it is filtered out or has none.
+    fn sample(&self, row: &mut Row<'_>) -> Result<Option<f64>, Error> {
+        if !self.pipeline.run(row) {
+            return Ok(None);
+        }
+        let mut value = if self.counts_bytes() { row.line.len() as f64 } else { 1.0 };
+        if let Some(unwrap) = &self.aggregation.unwrap {
+            let Some(text) = row.get(&unwrap.label) else { return Ok(None) };
+            match unwrapped(text, unwrap) {
+                Ok(number) => value = number,
+                Err(why) => row.fail(EXTRACTION_ERROR, why),
+            }
+            if !self.after.iter().all(|test| test.keeps(row)) {
+                return Ok(None);
+            }
+        }
+        if row.has_error() && row.get(PRESERVE_ERROR) != Some("true") {
+            return Err(Error::Pipeline { kind: row.error().to_owned(), series: row.merged().to_string() });
+        }
+        Ok(Some(value))
+    }
+}
+
+/// The number that a label's text is.
+fn unwrapped(text: &str, unwrap: &Unwrap) -> Result<f64, String> {
+    match unwrap.conversion {
+        None => quantity::float(text)
+            .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::quote::quote(text))),
+        Some(Conversion::Bytes) => quantity::bytes(text).map(|size| size as f64),
+        Some(Conversion::Duration | Conversion::DurationSeconds) => {
+            quantity::go_duration(text).map(|ns| ns as f64 / 1e9)
+        }
+    }
+}

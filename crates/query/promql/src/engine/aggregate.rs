@@ -1,0 +1,66 @@
+//! Aggregations: folds the series of their argument as they come.
+
+use crate::{
+    ast::{Expr, Kind},
+    engine::{Engine, Sink},
+    lexer::go_quote,
+};
+use eval::{
+    EvalError,
+    aggregate::{Aggregation, Grouping, Op, Param},
+    column::Grid,
+};
+use model::{MatchOp, Matcher, labels::METRIC_NAME};
+
+impl Engine<'_> {
+    pub(super) fn aggregate(
+        &self,
+        op: Op,
+        grouping: &Grouping,
+        param: Option<&Expr>,
+        arg: &Expr,
+        grid: Grid,
+        sink: Sink<'_>,
+    ) -> Result<(), EvalError> {
+        let (mut at, mut given) = (arg.at, Param::None);
+        if let Some(param) = param {
+            at = param.at;
+            given = match &param.inner().kind {
+                Kind::String(text) => Param::Label(label_name(text)?),
+                _ => Param::Numbers(self.scalar(param, grid)?),
+            };
+        }
+        let mut aggregation =
+            Aggregation::new(op, grouping.clone(), given, grid.steps, self.budget, &mut self.notes(at))?;
+        let mut push = |column| aggregation.push(column, &mut self.notes(arg.at));
+        if self.may_collide(arg) {
+            self.collect(arg, grid)?.into_iter().try_for_each(push)?;
+        } else {
+            self.stream(arg, grid, &mut push)?;
+        }
+        for column in aggregation.finish(&mut self.notes(arg.at)) {
+            if !column.is_empty() {
+                sink(column)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Engine<'_> {
+    /// Whether series of several metrics can lose their names in an expression and become equal, which is an error that
+    /// only shows when all of them are seen. Not with names that are dropped at the end.
+    fn may_collide(&self, expr: &Expr) -> bool {
+        let named = |matchers: &[Matcher]| matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
+        let bare = matches!(expr.inner().kind, Kind::Selector(_));
+        !self.options.delayed_name_removal && !bare && !expr.selectors().into_iter().all(named)
+    }
+}
+
+/// Any UTF-8 text but the empty one is a label name.
+fn label_name(text: &[u8]) -> Result<String, EvalError> {
+    match std::str::from_utf8(text) {
+        Ok(name) if !name.is_empty() => Ok(name.to_owned()),
+        _ => Err(EvalError::execution(format!("invalid label name {}", go_quote(text)))),
+    }
+}

@@ -1,0 +1,205 @@
+//! Instant selectors: which sample stands for a series at each step.
+
+use crate::{
+    ast::{At, Edges, Selector, Shift},
+    engine::{Engine, Sink},
+};
+use eval::{
+    EvalError,
+    column::{Column, Grid, is_absent},
+    histogram::Native,
+};
+use model::{Histogram, Matcher, Series, TimeRange, histogram::ResetHint};
+use std::sync::Arc;
+
+/// When the sample that stands for a series was taken, or what it says about its start.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    Value,
+    /// Seconds since 1970.
+    Time,
+    /// Seconds since 1970, 0 when the sample has none.
+    StartTime,
+}
+
+/// Whether a histogram sample marks the end of its series.
+pub(super) fn is_stale(histogram: &Histogram) -> bool {
+    is_absent(histogram.sum)
+}
+
+impl Engine<'_> {
+    /// The time at which a shifted selector looks, for a step at `time`.
+    pub(super) fn shifted(&self, shift: &Shift, time: i64) -> Result<i64, EvalError> {
+        let offset = shift.offset.as_ref().map_or(Ok(0), |span| self.millis(span))?;
+        let base = match shift.at {
+            None => time,
+            Some(At::Time(at)) => at,
+            Some(At::Start) => self.query.start,
+            Some(At::End) => self.query.end,
+        };
+        Ok(base.saturating_sub(offset))
+    }
+
+    /// Each matching series with its samples in `range`, charged while it is looked at.
+    pub(super) fn select(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        each: &mut dyn FnMut(Series) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let hints = self.hints.get();
+        let before = if hints { self.lookback } else { 0 };
+        let range = TimeRange::new(range.min.saturating_sub(before), range.max);
+        for series in self.source.select(matchers, range)? {
+            self.budget.tick()?;
+            let mut series = series?;
+            if hints {
+                find_resets(&mut series);
+            }
+            let size = series.size();
+            self.budget.charge(size)?;
+            each(series)?;
+            self.budget.release(size);
+        }
+        Ok(())
+    }
+
+    pub(super) fn instants(&self, selector: &Selector, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
+        if selector.edges == Edges::Smoothed {
+            return self.smoothed_instants(selector, grid, sink);
+        }
+        self.instants_of(selector, grid, What::Value, sink)
+    }
+
+    /// One column for each series: the newest sample of the lookback before each step, unless it ends the series.
+    pub(super) fn instants_of(
+        &self,
+        selector: &Selector,
+        grid: Grid,
+        what: What,
+        sink: Sink<'_>,
+    ) -> Result<(), EvalError> {
+        if grid.steps == 0 {
+            return Ok(());
+        }
+        let (first, last) = (self.shifted(&selector.shift, grid.start)?, self.shifted(&selector.shift, grid.end())?);
+        let fixed = selector.shift.at.is_some();
+        let range = TimeRange::new(first.saturating_sub(self.lookback).saturating_add(1), last);
+        let cells = grid.steps * 8;
+        self.select(&selector.matchers, range, &mut |series| {
+            self.budget.charge(cells)?;
+            let mut column = Column::new(series.labels(), grid.steps);
+            let mut picker = Picker::new(&series, self.lookback);
+            for step in 0..grid.steps {
+                let time = if fixed { first } else { first + (grid.time(step) - grid.start) };
+                picker.put(time, step, what, &mut column);
+            }
+            let outcome = if column.is_empty() { Ok(()) } else { sink(column) };
+            self.budget.release(cells);
+            outcome
+        })
+    }
+
+    /// `selector smoothed`: the line between the sample before and the one after a step.
+    fn smoothed_instants(&self, selector: &Selector, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
+        if grid.steps == 0 {
+            return Ok(());
+        }
+        let (first, last) = (self.shifted(&selector.shift, grid.start)?, self.shifted(&selector.shift, grid.end())?);
+        let fixed = selector.shift.at.is_some();
+        let range =
+            TimeRange::new(first.saturating_sub(self.lookback).saturating_add(1), last.saturating_add(self.lookback));
+        self.select(&selector.matchers, range, &mut |series| {
+            let samples = super::windows::Samples::of(&series);
+            let mut column = Column::new(series.labels(), grid.steps);
+            for step in 0..grid.steps {
+                let time = if fixed { first } else { first + (grid.time(step) - grid.start) };
+                let outcome = crate::functions::extended::smoothed_value(&samples.all(), time, self.lookback);
+                column.copy(step, outcome.as_cell());
+            }
+            if column.is_empty() { Ok(()) } else { sink(column) }
+        })
+    }
+}
+
+/// Sets the reset hints that samples do not have, from the sample before each.
+fn find_resets(series: &mut Series) {
+    let mut before: Option<Native> = None;
+    for sample in &mut series.histograms {
+        if is_stale(&sample.value) {
+            continue;
+        }
+        let native = Native::from_model(&sample.value);
+        if native.reset == ResetHint::Unknown
+            && let Some(before) = &before
+        {
+            let reset = if native.is_reset_after(before) { ResetHint::Yes } else { ResetHint::No };
+            Arc::make_mut(&mut sample.value).reset = reset;
+        }
+        before = Some(native);
+    }
+}
+
+/// Walks the samples of a series along ascending times.
+struct Picker<'s> {
+    series: &'s Series,
+    lookback: i64,
+    /// How many floats and histograms are not after the current time.
+    floats: usize,
+    histograms: usize,
+    /// The last histogram that was picked, in its working form.
+    picked: Option<(i64, Arc<Native>)>,
+}
+
+impl<'s> Picker<'s> {
+    fn new(series: &'s Series, lookback: i64) -> Picker<'s> {
+        Picker { series, lookback, floats: 0, histograms: 0, picked: None }
+    }
+
+    fn put(&mut self, time: i64, step: usize, what: What, column: &mut Column) {
+        let series = self.series;
+        while series.times.get(self.floats).is_some_and(|t| *t <= time) {
+            self.floats += 1;
+        }
+        while series.histograms.get(self.histograms).is_some_and(|h| h.time <= time) {
+            self.histograms += 1;
+        }
+        let float = self.floats.checked_sub(1);
+        let histogram = self.histograms.checked_sub(1).map(|at| &series.histograms[at]);
+        let float_time = float.map_or(i64::MIN, |at| series.times[at]);
+        let oldest = time.saturating_sub(self.lookback);
+        if let Some(histogram) = histogram
+            && histogram.time > float_time
+        {
+            if histogram.time <= oldest || is_stale(&histogram.value) {
+                return;
+            }
+            match what {
+                What::Time => column.set(step, histogram.time as f64 / 1000.0),
+                What::StartTime => column.set(step, histogram.start as f64 / 1000.0),
+                What::Value => {
+                    let known = self.picked.as_ref().filter(|(time, _)| *time == histogram.time);
+                    let native = match known {
+                        Some((_, native)) => Arc::clone(native),
+                        None => Arc::new(Native::from_model(&histogram.value)),
+                    };
+                    self.picked = Some((histogram.time, Arc::clone(&native)));
+                    column.set_histogram(step, native);
+                }
+            }
+            return;
+        }
+        let Some(at) = float else { return };
+        if float_time <= oldest || is_absent(series.values[at]) {
+            return;
+        }
+        column.set(
+            step,
+            match what {
+                What::Value => series.values[at],
+                What::Time => float_time as f64 / 1000.0,
+                What::StartTime => series.starts.get(at).copied().unwrap_or(0) as f64 / 1000.0,
+            },
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! Range selectors and subqueries: series with a window of samples at each step.
+
+use crate::{
+    ast::{Edges, Expr, Kind, Selector, Shift},
+    engine::{Engine, selector::is_stale},
+    functions::window::{HistogramPoint, Window},
+};
+use eval::{
+    EvalError,
+    column::{Cell, Column, Grid, is_absent},
+    histogram::Native,
+    value::SeriesPoints,
+};
+use model::{Labels, Series, TimeRange, histogram::ResetHint};
+use std::sync::Arc;
+
+/// The samples of one series, stale markers left out.
+pub(super) struct Samples {
+    times: Vec<i64>,
+    values: Vec<f64>,
+    starts: Vec<i64>,
+    histograms: Vec<HistogramPoint>,
+}
+
+impl Samples {
+    pub(super) fn of(series: &Series) -> Samples {
+        let live: Vec<usize> = (0..series.times.len()).filter(|&i| !is_absent(series.values[i])).collect();
+        let histograms = series.histograms.iter().filter(|h| !is_stale(&h.value));
+        Samples {
+            times: live.iter().map(|&i| series.times[i]).collect(),
+            values: live.iter().map(|&i| series.values[i]).collect(),
+            starts: if series.starts.is_empty() {
+                Vec::new()
+            } else {
+                live.iter().map(|&i| series.starts[i]).collect()
+            },
+            histograms: histograms
+                .map(|h| HistogramPoint { time: h.time, start: h.start, value: Arc::new(Native::from_model(&h.value)) })
+                .collect(),
+        }
+    }
+
+    /// The cells of a subquery's column, as if they were samples.
+    fn of_column(column: &Column, grid: Grid) -> Samples {
+        let mut samples = Samples { times: Vec::new(), values: Vec::new(), starts: Vec::new(), histograms: Vec::new() };
+        for step in 0..grid.steps {
+            match column.get(step) {
+                Cell::Absent => {}
+                Cell::Float(value) => {
+                    samples.times.push(grid.time(step));
+                    samples.values.push(value);
+                }
+                Cell::Histogram(histogram) => {
+                    let value = without_hint(histogram, samples.histograms.last().map(|h| &h.value), column, step);
+                    samples.histograms.push(HistogramPoint { time: grid.time(step), start: 0, value });
+                }
+            }
+        }
+        samples
+    }
+
+    /// Everything, as one window.
+    pub(super) fn all(&self) -> Window<'_> {
+        self.window(0..self.times.len(), 0..self.histograms.len(), (i64::MIN, i64::MAX))
+    }
+
+    fn window(
+        &self,
+        floats: std::ops::Range<usize>,
+        histograms: std::ops::Range<usize>,
+        bounds: (i64, i64),
+    ) -> Window<'_> {
+        Window {
+            times: &self.times[floats.clone()],
+            values: &self.values[floats.clone()],
+            starts: if self.starts.is_empty() { &[] } else { &self.starts[floats] },
+            histograms: &self.histograms[histograms],
+            start: bounds.0,
+            end: bounds.1,
+        }
+    }
+}
+
+/// A subquery repeats and skips samples, so what one says about the sample before it no longer holds.
+fn without_hint(histogram: &Arc<Native>, last: Option<&Arc<Native>>, column: &Column, step: usize) -> Arc<Native> {
+    if !matches!(histogram.reset, ResetHint::Yes | ResetHint::No) {
+        return Arc::clone(histogram);
+    }
+    let repeated =
+        step > 0 && matches!(column.get(step - 1), Cell::Histogram(before) if Arc::ptr_eq(before, histogram));
+    match last {
+        Some(last) if repeated => Arc::clone(last),
+        _ => Arc::new(Native { reset: ResetHint::Unknown, ..Native::clone(histogram) }),
+    }
+}
+
+/// One series of a range vector.
+pub(super) struct RangeSeries<'a> {
+    pub labels: Labels,
+    pub drop_name: bool,
+    samples: Samples,
+    spec: &'a RangeSpec,
+    grid: Grid,
+}
+
+/// Where the windows of a range vector lie.
+pub(super) struct RangeSpec {
+    /// Length in milliseconds.
+    pub range: i64,
+    pub edges: Edges,
+    /// The end of the first step's window.
+    end: i64,
+    /// All steps look at the same window.
+    pub fixed: bool,
+    lookback: i64,
+}
+
+impl RangeSpec {
+    fn end(&self, grid: Grid, step: usize) -> i64 {
+        if self.fixed { self.end } else { self.end + (grid.time(step) - grid.start) }
+    }
+}
+
+impl RangeSeries<'_> {
+    /// Whether every step has the same window.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.spec.fixed
+    }
+
+    /// Calls `each` with the window of every step: samples after its start up to and including its end. Windows with
+    /// extended edges also hold what lies around them within the lookback.
+    pub(super) fn each(&self, mut each: impl FnMut(usize, Window<'_>)) {
+        let (before, after) = match self.spec.edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (self.spec.lookback, 0),
+            Edges::Smoothed => (self.spec.lookback, self.spec.lookback),
+        };
+        let samples = &self.samples;
+        let (mut floats, mut histograms) = (0..0, 0..0);
+        for step in 0..self.grid.steps {
+            let end = self.spec.end(self.grid, step);
+            let start = end.saturating_sub(self.spec.range);
+            let (low, high) = (start.saturating_sub(before), end.saturating_add(after));
+            advance(&mut floats, samples.times.len(), |i| samples.times[i], low, high);
+            advance(&mut histograms, samples.histograms.len(), |i| samples.histograms[i].time, low, high);
+            each(step, samples.window(floats.clone(), histograms.clone(), (start, end)));
+        }
+    }
+}
+
+/// Moves a range of indexes so that it holds the times in `(low, high]`; both only grow from call to call.
+fn advance(range: &mut std::ops::Range<usize>, len: usize, time: impl Fn(usize) -> i64, low: i64, high: i64) {
+    while range.end < len && time(range.end) <= high {
+        range.end += 1;
+    }
+    while range.start < range.end && time(range.start) <= low {
+        range.start += 1;
+    }
+}
+
+impl Engine<'_> {
+    fn spec(&self, shift: &Shift, range: i64, edges: Edges, grid: Grid) -> Result<RangeSpec, EvalError> {
+        let end = self.shifted(shift, grid.start)?;
+        Ok(RangeSpec { range, edges, end, fixed: shift.at.is_some(), lookback: self.lookback })
+    }
+
+    /// Each series of a range vector.
+    pub(super) fn windows(
+        &self,
+        arg: &Expr,
+        grid: Grid,
+        each: &mut dyn FnMut(RangeSeries<'_>) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        if grid.steps == 0 {
+            return Ok(());
+        }
+        match &arg.inner().kind {
+            Kind::Range(selector, range) => {
+                let spec = self.spec(&selector.shift, self.positive_millis(range)?, selector.edges, grid)?;
+                self.load(selector, &spec, grid, &mut |series| {
+                    let samples = Samples::of(&series);
+                    each(RangeSeries { labels: series.labels(), drop_name: false, samples, spec: &spec, grid })
+                })
+            }
+            Kind::Subquery(subquery) => {
+                let spec = self.spec(&subquery.shift, self.positive_millis(&subquery.range)?, Edges::Plain, grid)?;
+                let inner = self.subquery_grid(subquery, &spec, grid)?;
+                for column in self.collect(&subquery.expr, inner)? {
+                    let samples = Samples::of_column(&column, inner);
+                    each(RangeSeries {
+                        labels: column.labels,
+                        drop_name: column.drop_name,
+                        samples,
+                        spec: &spec,
+                        grid,
+                    })?;
+                }
+                Ok(())
+            }
+            _ => Err(EvalError::execution(format!("a {} where a range vector is needed", arg.kind_type().name()))),
+        }
+    }
+
+    fn load(
+        &self,
+        selector: &Selector,
+        spec: &RangeSpec,
+        grid: Grid,
+        each: &mut dyn FnMut(Series) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let (before, after) = match spec.edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (self.lookback, 0),
+            Edges::Smoothed => (self.lookback, self.lookback),
+        };
+        let first = spec.end(grid, 0).saturating_sub(spec.range).saturating_sub(before).saturating_add(1);
+        let last = spec.end(grid, grid.steps - 1).saturating_add(after);
+        self.select(&selector.matchers, TimeRange::new(first, last), each)
+    }
+
+    /// The first and last time at which a subquery's windows can have a sample: `(after, through]`.
+    pub(super) fn reach(spec: &RangeSpec, grid: Grid) -> (i64, i64) {
+        (spec.end(grid, 0).saturating_sub(spec.range), spec.end(grid, grid.steps.saturating_sub(1)))
+    }
+
+    /// A range vector as the answer of a query: the samples of its window.
+    pub(super) fn raw(&self, expr: &Expr, grid: Grid) -> Result<Vec<SeriesPoints>, EvalError> {
+        let mut out: Vec<SeriesPoints> = Vec::new();
+        self.windows(expr, grid, &mut |series| {
+            let labels = match series.drop_name {
+                true => series.labels.without(eval::aggregate::is_reserved),
+                false => series.labels.clone(),
+            };
+            let mut points = SeriesPoints { labels: Some(labels), ..SeriesPoints::default() };
+            series.each(|_, window| {
+                points.points.extend(window.times.iter().copied().zip(window.values.iter().copied()));
+                points.histograms.extend(window.histograms.iter().map(|h| (h.time, Arc::new(h.value.to_model()))));
+            });
+            if !points.points.is_empty() || !points.histograms.is_empty() {
+                self.budget.charge(16 * points.points.len() + 200 * points.histograms.len() + 128)?;
+                out.push(points);
+            }
+            Ok(())
+        })?;
+        out.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if out.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            return Err(EvalError::execution("vector cannot contain metrics with the same labelset"));
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,339 @@
+//! Reads one tenant's part of a segment: selected rows, byte for byte as they came.
+
+mod column;
+mod group;
+mod lines;
+
+use crate::error::Error;
+use crate::filter::{Probes, Verdict};
+use crate::frame;
+use crate::index::{FILTERS, INDEX, Index};
+use crate::rows::Rows;
+use crate::selection::Selection;
+use block::Sections;
+use bytes::Bytes;
+use group::GroupReader;
+use memchr::memmem::Finder;
+use model::{Labels, LogPage, Matcher, TimeRange};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An opened part. Cheap to clone; it holds the index and reads the rest when it is asked for.
+#[derive(Clone)]
+pub struct Reader(Arc<Inner>);
+
+struct Inner {
+    sections: Arc<dyn Sections>,
+    index: Index,
+    /// Where the sections of DATA, TIMES and FILTERS begin, if they are cut out of larger ones.
+    base: [u64; 3],
+}
+
+impl Reader {
+    /// Reads the index.
+    ///
+    /// # Errors
+    /// The index is damaged or of a newer version, or cannot be read.
+    pub fn open(sections: Arc<dyn Sections>) -> Result<Reader, Error> {
+        let len = sections.len(INDEX).ok_or(Error::Corrupt { why: "the part has no index" })?;
+        let index = Index::decode(&sections.read(INDEX, 0..len)?)?;
+        Ok(Reader(Arc::new(Inner { sections, index, base: [0; 3] })))
+    }
+
+    pub(crate) fn from_index(index: Index, sections: Arc<dyn Sections>, base: [u64; 3]) -> Reader {
+        Reader(Arc::new(Inner { sections, index, base }))
+    }
+
+    /// All label sets, sorted.
+    pub fn streams(&self) -> &[Labels] {
+        &self.0.index.streams
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.0.index.groups.iter().map(|group| u64::from(group.rows)).sum()
+    }
+
+    /// The selected rows, oldest row groups first, one page a stream and page of the format.
+    pub fn pages(&self, selection: &Selection) -> Pages {
+        let mut probes = Probes::default();
+        selection.contains.iter().for_each(|text| probes.add(text.as_bytes()));
+        let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
+        Pages {
+            wanted: self.wanted(&selection.matchers),
+            reader: self.clone(),
+            range: selection.range,
+            probes,
+            finders,
+            next: 0,
+            current: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The times of the selected rows by stream, without touching a line. `selection.contains` is not looked at.
+    pub fn times(&self, selection: &Selection) -> impl Iterator<Item = Result<(Labels, Vec<i64>), Error>> + use<> {
+        let mut pages = self.pages(&Selection { contains: Vec::new(), ..selection.clone() });
+        let mut ready: VecDeque<(Labels, Vec<i64>)> = VecDeque::new();
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(found) = ready.pop_front() {
+                    return Some(Ok(found));
+                }
+                match pages.next_times(&mut ready) {
+                    Ok(true) => {}
+                    Ok(false) => return None,
+                    Err(error) => return Some(Err(pages.fail(error))),
+                }
+            }
+        })
+    }
+
+    /// The label sets that meet all matchers and have rows in row groups that overlap the range.
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Labels>, Error> {
+        let mut present = vec![false; self.0.index.streams.len()];
+        for run in self.0.index.groups.iter().flat_map(|group| &group.runs) {
+            if run.times.overlaps(range) {
+                present[run.stream as usize] = true;
+            }
+        }
+        let streams = self.0.index.streams.iter().zip(present).filter(|(_, present)| *present);
+        Ok(streams.map(|(labels, _)| labels).filter(|labels| Matcher::all(matchers, labels)).cloned().collect())
+    }
+
+    /// Decodes everything.
+    ///
+    /// # Errors
+    /// What does not decode, first of all.
+    pub fn verify(&self) -> Result<(), Error> {
+        let mut rows = 0;
+        for page in self.pages(&Selection::all()) {
+            rows += page?.len() as u64;
+        }
+        for group in &self.0.index.groups {
+            self.0.filter(group.filter.clone())?;
+        }
+        if rows == self.rows() { Ok(()) } else { Err(Error::corrupt("the pages have another number of rows than the index")) }
+    }
+
+    /// Compares the only row group with what it was encoded from.
+    pub(crate) fn compare(&self, rows: &Rows) -> Result<(), Error> {
+        let mut at = 0usize;
+        for page in self.pages(&Selection::all()) {
+            let page = page?;
+            for place in 0..page.len() {
+                let same = rows.rows.get(at).is_some_and(|row| {
+                    let mut metadata = Vec::new();
+                    crate::rows::render(page.metadata(place).unwrap_or(&Labels::empty()), &mut metadata);
+                    row.time == page.times[place]
+                        && rows.line(row) == page.line(place).as_bytes()
+                        && rows.metadata(row) == metadata
+                });
+                if !same {
+                    return Err(Error::Unfaithful { row: at as u64 });
+                }
+                at += 1;
+            }
+        }
+        if at == rows.rows.len() { Ok(()) } else { Err(Error::Unfaithful { row: at as u64 }) }
+    }
+
+    fn wanted(&self, matchers: &[Matcher]) -> Vec<bool> {
+        self.0.index.streams.iter().map(|labels| Matcher::all(matchers, labels)).collect()
+    }
+}
+
+impl Inner {
+    fn read(&self, kind: u8, range: Range<u64>) -> Result<Bytes, Error> {
+        let base = match kind {
+            crate::index::DATA => self.base[0],
+            crate::index::TIMES => self.base[1],
+            _ => self.base[2],
+        };
+        let range = match (range.start.checked_sub(base), range.end.checked_sub(base)) {
+            (Some(start), Some(end)) => start..end,
+            _ => return Err(Error::corrupt("a range begins before its section")),
+        };
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        Ok(self.sections.read(kind, range)?)
+    }
+
+    /// The filter of a row group; empty when it has none.
+    fn filter(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let frame = self.read(FILTERS, range)?;
+        if frame.is_empty() {
+            return Ok(frame);
+        }
+        let len = frame::open(&frame)?.len();
+        Ok(frame.slice(..len))
+    }
+}
+
+/// Reads page after page. After an error there are no more.
+pub struct Pages {
+    reader: Reader,
+    wanted: Vec<bool>,
+    range: TimeRange,
+    probes: Probes,
+    finders: Vec<Finder<'static>>,
+    /// The next row group.
+    next: usize,
+    current: Option<Current>,
+    ready: VecDeque<LogPage>,
+}
+
+/// A row group that is being read.
+struct Current {
+    group: usize,
+    reader: Option<GroupReader>,
+    /// Selected rows: stream, rows of the group.
+    parts: Vec<(u32, Range<u32>)>,
+    /// An id that the wanted rows have in a column of ids, and nowhere else.
+    id: Option<u128>,
+    page: usize,
+}
+
+impl Iterator for Pages {
+    type Item = Result<LogPage, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(page) = self.ready.pop_front() {
+                return Some(Ok(page));
+            }
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(self.fail(error))),
+            }
+        }
+    }
+}
+
+impl Pages {
+    fn fail(&mut self, error: Error) -> Error {
+        self.next = usize::MAX;
+        self.current = None;
+        error
+    }
+
+    /// Reads one page; false when there are no more.
+    fn advance(&mut self) -> Result<bool, Error> {
+        let Some((group, page, parts)) = self.step()? else { return Ok(false) };
+        let inner = self.reader.0.clone();
+        let meta = &inner.index.groups[group];
+        let Some(current) = self.current.as_mut() else { return Ok(false) };
+        let reader = match current.reader.as_mut() {
+            Some(reader) => reader,
+            None => current.reader.insert(GroupReader::open(&inner, meta)?),
+        };
+        let place = match current.id {
+            None => None,
+            Some(id) => match reader.find(id) {
+                Some(place) => Some(place),
+                None => {
+                    self.current = None; // the filter was wrong
+                    return Ok(true);
+                }
+            },
+        };
+        let times = reader.times(&inner, page)?;
+        let base = meta.page(page, inner.index.page_rows).start;
+        let mut lines = reader.lines(&inner, page, &times)?;
+        if let Some(place) = place {
+            lines.only_with(place)?;
+        }
+        for (stream, rows) in parts {
+            let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
+            let local = (rows.start - base) as usize..(rows.end - base) as usize;
+            lines.append(local, &times, self.range, &self.finders, &mut out)?;
+            if !out.is_empty() {
+                self.ready.push_back(out);
+            }
+        }
+        Ok(true)
+    }
+
+    fn next_times(&mut self, ready: &mut VecDeque<(Labels, Vec<i64>)>) -> Result<bool, Error> {
+        let Some((group, page, parts)) = self.step()? else { return Ok(false) };
+        let inner = self.reader.0.clone();
+        let meta = &inner.index.groups[group];
+        let Some(current) = self.current.as_mut() else { return Ok(false) };
+        let reader = match current.reader.as_mut() {
+            Some(reader) => reader,
+            None => current.reader.insert(GroupReader::open(&inner, meta)?),
+        };
+        let times = reader.times(&inner, page)?;
+        let base = meta.page(page, inner.index.page_rows).start;
+        for (stream, rows) in parts {
+            let times = &times[(rows.start - base) as usize..(rows.end - base) as usize];
+            let times: Vec<i64> = times.iter().copied().filter(|time| self.range.contains(*time)).collect();
+            if !times.is_empty() {
+                ready.push_back((inner.index.streams[stream as usize].clone(), times));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The next page with selected rows, as row group, page, and those rows by stream.
+    #[allow(clippy::type_complexity)] // used twice, just above
+    fn step(&mut self) -> Result<Option<(usize, usize, Vec<(u32, Range<u32>)>)>, Error> {
+        let inner = self.reader.0.clone();
+        let page_rows = inner.index.page_rows;
+        loop {
+            if let Some(current) = self.current.as_mut() {
+                let group = &inner.index.groups[current.group];
+                while current.page < group.pages.len() {
+                    let page = current.page;
+                    current.page += 1;
+                    let rows = group.page(page, page_rows);
+                    let overlaps = |part: &&(u32, Range<u32>)| part.1.start < rows.end && rows.start < part.1.end;
+                    let clip = |part: &(u32, Range<u32>)| (part.0, part.1.start.max(rows.start)..part.1.end.min(rows.end));
+                    let parts: Vec<_> = current.parts.iter().filter(overlaps).map(clip).collect();
+                    if !parts.is_empty() {
+                        return Ok(Some((current.group, page, parts)));
+                    }
+                }
+                self.current = None;
+            }
+            let Some(group) = inner.index.groups.get(self.next) else { return Ok(None) };
+            let number = self.next;
+            self.next += 1;
+            let mut parts = Vec::new();
+            let mut start = 0u32;
+            for run in &group.runs {
+                let end = start + run.rows;
+                if self.wanted[run.stream as usize] && run.times.overlaps(self.range) {
+                    parts.push((run.stream, start..end));
+                }
+                start = end;
+            }
+            if parts.is_empty() {
+                continue;
+            }
+            let mut id = None;
+            if !self.probes.is_empty() {
+                match self.probes.look_up(&inner.filter(group.filter.clone())?) {
+                    Verdict::Absent => continue,
+                    Verdict::Pooled(found) => id = Some(found),
+                    Verdict::Possible => {}
+                }
+            }
+            self.current = Some(Current { group: number, reader: None, parts, id, page: 0 });
+        }
+    }
+}
+
+impl Reader {
+    /// How many bytes each kind of content takes, for looking at an encoding: sections, and columns by their first
+    /// template's text before the slot.
+    pub fn sizes(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut sizes = Vec::new();
+        for group in &self.0.index.groups {
+            sizes.extend(GroupReader::open(&self.0, group)?.sizes(&self.0)?);
+        }
+        Ok(sizes)
+    }
+}

@@ -1,0 +1,365 @@
+//! Reads one tenant's part of a segment.
+
+use super::columns::{self, Column};
+use super::directory::Directory;
+use super::extras::Extras;
+use super::frame;
+use super::page::{Page, Vectors};
+use super::section;
+use super::times;
+use crate::error::{Error, corrupt};
+use block::Sections;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use model::{Exemplar, Labels, Matcher, Metadata, Series, TimeRange};
+use std::collections::VecDeque;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Pages that are side by side are read at once, up to so many bytes.
+const READ: u64 = 1 << 20;
+/// Rather than as two reads, pages with so many bytes between them are read as one.
+const GAP: u64 = 16 << 10;
+/// So many pages of time vectors are kept while a selection is read.
+const TIMES_PAGES: usize = 32;
+
+/// One tenant's samples in a segment. Holds the directory, and the columns of labels that were asked for; cheap to
+/// keep, and safe to use from many threads.
+pub struct Reader {
+    sections: Arc<dyn Sections>,
+    directory: Directory,
+    columns: Vec<OnceLock<Arc<Column>>>,
+    /// The frame of columns that was opened last: small ones share theirs.
+    last_frame: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
+    /// Offsets in their sections.
+    frame_offsets: Vec<u64>,
+    times_places: Vec<Place>,
+    pages_places: Vec<Place>,
+}
+
+/// Where something numbered is: its numbers and its bytes.
+struct Place {
+    numbers: Range<u32>,
+    bytes: Range<u64>,
+}
+
+/// Places of things that lie one after the other.
+fn places(all: impl Iterator<Item = (u32, u64)>) -> Result<Vec<Place>, Error> {
+    let (mut number, mut offset) = (0u32, 0u64);
+    let place = |(count, len): (u32, u64)| {
+        let (from, at) = (number, offset);
+        number = number.checked_add(count)?;
+        offset = offset.checked_add(len)?;
+        Some(Place { numbers: from..number, bytes: at..offset })
+    };
+    all.map(place).collect::<Option<_>>().ok_or(Error::Corrupt { why: "its lengths are too large" })
+}
+
+fn holder(places: &[Place], number: u32) -> Option<usize> {
+    let at = places.partition_point(|place| place.numbers.end <= number);
+    places.get(at).filter(|place| place.numbers.contains(&number)).map(|_| at)
+}
+
+impl Reader {
+    /// Reads the directory.
+    pub fn open(sections: Arc<dyn Sections>) -> Result<Reader, Error> {
+        let len = sections.len(section::DIRECTORY).ok_or(Error::Corrupt { why: "it has no directory" })?;
+        let directory = Directory::decode(&sections.read(section::DIRECTORY, 0..len)?)?;
+        let frames = places(directory.frames.iter().map(|frame| (1, frame.len)))?;
+        Ok(Reader {
+            sections,
+            columns: directory.columns.iter().map(|_| OnceLock::new()).collect(),
+            last_frame: Mutex::default(),
+            frame_offsets: frames.iter().map(|frame| frame.bytes.start).collect(),
+            times_places: places(directory.times.iter().map(|page| (page.vectors, page.len)))?,
+            pages_places: places(directory.pages.iter().map(|page| (page.series, page.len)))?,
+            directory,
+        })
+    }
+
+    /// Samples of either kind.
+    pub fn rows(&self) -> u64 {
+        self.directory.rows
+    }
+
+    pub fn series_count(&self) -> u64 {
+        u64::from(self.directory.series)
+    }
+
+    /// What this takes in memory, for whoever keeps readers.
+    pub fn memory_bytes(&self) -> usize {
+        let columns: usize = self.columns.iter().filter_map(OnceLock::get).map(|column| column.memory_bytes()).sum();
+        columns + 80 * (self.directory.pages.len() + self.directory.times.len()) + 96 * self.columns.len() + 512
+    }
+
+    /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in the order of
+    /// [`crate::order`].
+    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<&Reader>, Error> {
+        Select::new(self, matchers, range)
+    }
+
+    /// As `select`, for an iterator that outlives the caller's hold of the reader.
+    pub fn select_shared(
+        self: &Arc<Reader>,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<Select<Arc<Reader>>, Error> {
+        Select::new(self.clone(), matchers, range)
+    }
+
+    /// Pages with series that meet all matchers, and the places of those series in each.
+    fn wanted(&self, matchers: &[Matcher], range: TimeRange) -> Result<VecDeque<(usize, Vec<u32>)>, Error> {
+        let mut wanted = VecDeque::new();
+        for series in self.chosen(matchers)?.chunk_by(|a, b| self.page_of(*a) == self.page_of(*b)) {
+            let Some(page) = series.first().and_then(|&series| self.page_of(series)) else { continue };
+            if self.directory.pages[page].times.overlaps(range) {
+                let first = self.pages_places[page].numbers.start;
+                wanted.push_back((page, series.iter().map(|number| number - first).collect()));
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The labels of each series that meets all matchers and is in a page whose times meet `range`.
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Labels>, Error> {
+        let chosen = self.chosen(matchers)?;
+        let columns = self.all_columns()?;
+        let meets =
+            |series: &u32| self.page_of(*series).is_some_and(|page| self.directory.pages[page].times.overlaps(range));
+        chosen.into_iter().filter(meets).map(|series| labels(&columns, series)).collect()
+    }
+
+    /// The sorted names of the labels that any series has.
+    pub fn label_names(&self) -> Vec<String> {
+        self.directory.columns.iter().map(|column| column.name.to_string()).collect()
+    }
+
+    /// The sorted values that a label has in this part.
+    pub fn label_values(&self, name: &str) -> Result<Vec<String>, Error> {
+        let Some(column) = self.column_named(name)? else { return Ok(Vec::new()) };
+        Ok((1..=column.values() as u32).map(|number| column.value(number).to_owned()).collect())
+    }
+
+    pub fn metadata(&self) -> Result<Vec<Metadata>, Error> {
+        Ok(self.extras()?.metadata)
+    }
+
+    /// The exemplars within `range` of the series that meet all matchers, sorted by time.
+    pub fn exemplars(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<(Labels, Vec<Exemplar>)>, Error> {
+        let extras = self.extras()?;
+        if extras.exemplars.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (chosen, columns) = (self.chosen(matchers)?, self.all_columns()?);
+        let mut all = Vec::new();
+        for (series, mut exemplars) in extras.exemplars {
+            exemplars.retain(|exemplar| range.contains(exemplar.time));
+            if !exemplars.is_empty() && chosen.binary_search(&series).is_ok() {
+                all.push((labels(&columns, series)?, exemplars));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads everything, and so compares every checksum.
+    pub fn verify(&self) -> Result<(), Error> {
+        let mut rows = 0;
+        for series in self.select(&[], TimeRange::ALL)? {
+            let series = series?;
+            rows += (series.times.len() + series.histograms.len()) as u64;
+        }
+        self.extras()?;
+        if rows == self.directory.rows { Ok(()) } else { corrupt("it does not have the samples that it says") }
+    }
+
+    fn extras(&self) -> Result<Extras, Error> {
+        match self.sections.len(section::EXTRAS) {
+            Some(len) => Extras::decode(&self.sections.read(section::EXTRAS, 0..len)?),
+            None => Ok(Extras::default()),
+        }
+    }
+
+    fn page_of(&self, series: u32) -> Option<usize> {
+        holder(&self.pages_places, series)
+    }
+
+    /// The series that meet all matchers, ascending.
+    fn chosen(&self, matchers: &[Matcher]) -> Result<Vec<u32>, Error> {
+        let mut chosen: Option<Vec<u32>> = None;
+        for matcher in matchers {
+            let Some(column) = self.column_named(&matcher.name)? else {
+                if matcher.matches_absent() {
+                    continue;
+                }
+                return Ok(Vec::new());
+            };
+            let keep: Vec<bool> =
+                (0..=column.values() as u32).map(|number| matcher.matches(column.value(number))).collect();
+            if !keep.contains(&true) {
+                return Ok(Vec::new());
+            }
+            if !keep.contains(&false) {
+                continue;
+            }
+            chosen = Some(column.filter(chosen, self.directory.series, &keep));
+        }
+        Ok(chosen.unwrap_or_else(|| (0..self.directory.series).collect()))
+    }
+
+    fn column_named(&self, name: &str) -> Result<Option<Arc<Column>>, Error> {
+        let at = self.directory.columns.binary_search_by(|column| (*column.name).cmp(name));
+        at.ok().map(|at| self.column(at)).transpose()
+    }
+
+    fn all_columns(&self) -> Result<Vec<Arc<Column>>, Error> {
+        (0..self.columns.len()).map(|at| self.column(at)).collect()
+    }
+
+    fn column(&self, at: usize) -> Result<Arc<Column>, Error> {
+        if let Some(column) = self.columns[at].get() {
+            return Ok(column.clone());
+        }
+        let entry = &self.directory.columns[at];
+        let frame = self.frame(entry.frame)?;
+        let Some(data) = frame.get(entry.offset as usize..) else { return corrupt("a label has no column") };
+        let column = Arc::new(Column::decode(entry.name.clone(), data, self.directory.series)?);
+        Ok(self.columns[at].get_or_init(|| column).clone())
+    }
+
+    fn frame(&self, number: u32) -> Result<Arc<Vec<u8>>, Error> {
+        let mut last = self.last_frame.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, frame)) = last.as_ref().filter(|(known, _)| *known == number) {
+            return Ok(frame.clone());
+        }
+        let at = number as usize;
+        let (Some(entry), Some(&offset)) = (self.directory.frames.get(at), self.frame_offsets.get(at)) else {
+            return corrupt("a label names an unknown frame");
+        };
+        let data = self.sections.read(section::LABELS, offset..offset + entry.len)?;
+        let frame = Arc::new(columns::open_frame(&data, entry)?);
+        // A large frame holds one column, which is kept decoded.
+        *last = (frame.len() < SHARED_FRAME).then(|| (number, frame.clone()));
+        Ok(frame)
+    }
+}
+
+/// Larger frames than this are not kept.
+const SHARED_FRAME: usize = 64 << 10;
+
+fn labels(columns: &[Arc<Column>], series: u32) -> Result<Labels, Error> {
+    let pairs = columns.iter().map(|column| (&*column.name, column.value(column.of(series))));
+    Labels::from_sorted(pairs).ok_or(Error::Corrupt { why: "labels are not in order" })
+}
+
+/// Series by series; a page is decoded when its first series is asked for.
+pub struct Select<R> {
+    reader: R,
+    range: TimeRange,
+    /// Pages, and the places of the wanted series in each.
+    wanted: VecDeque<(usize, Vec<u32>)>,
+    columns: Vec<Arc<Column>>,
+    vectors: VectorCache<R>,
+    /// Bytes of the pages section from an offset on.
+    read: Option<(u64, Bytes)>,
+    ready: VecDeque<Series>,
+    failed: bool,
+}
+
+impl<R: Deref<Target = Reader> + Clone> Select<R> {
+    fn new(reader: R, matchers: &[Matcher], range: TimeRange) -> Result<Select<R>, Error> {
+        let wanted = reader.wanted(matchers, range)?;
+        let columns = if wanted.is_empty() { Vec::new() } else { reader.all_columns()? };
+        let vectors = VectorCache { reader: reader.clone(), pages: HashMap::new() };
+        Ok(Select { reader, range, wanted, columns, vectors, read: None, ready: VecDeque::new(), failed: false })
+    }
+
+    fn fill(&mut self, page: usize, wanted: &[u32]) -> Result<(), Error> {
+        let data = self.page_bytes(page)?;
+        let entry = &self.reader.directory.pages[page];
+        frame::check(&data, entry.crc)?;
+        let opened = Page::open(&data, entry.series, &mut self.vectors)?;
+        let first = self.reader.pages_places[page].numbers.start;
+        let (columns, ready) = (&self.columns, &mut self.ready);
+        let mut named = Ok(());
+        opened.decode(wanted, self.range, &mut self.vectors, |place, mut series| {
+            match labels(columns, first + place) {
+                Ok(labels) => {
+                    series.labels = Some(labels);
+                    ready.push_back(series);
+                }
+                Err(error) => named = Err(error),
+            }
+        })?;
+        named
+    }
+
+    fn page_bytes(&mut self, page: usize) -> Result<Bytes, Error> {
+        let own = self.reader.pages_places[page].bytes.clone();
+        if let Some((offset, data)) = &self.read
+            && *offset <= own.start
+            && own.end <= *offset + data.len() as u64
+        {
+            return Ok(data.slice((own.start - offset) as usize..(own.end - offset) as usize));
+        }
+        let mut end = own.end;
+        for (next, _) in &self.wanted {
+            let next = &self.reader.pages_places[*next].bytes;
+            if next.start - end > GAP || next.end - own.start > READ {
+                break;
+            }
+            end = next.end;
+        }
+        let data = self.reader.sections.read(section::PAGES, own.start..end)?;
+        let page = data.slice(..(own.end - own.start) as usize);
+        self.read = Some((own.start, data));
+        Ok(page)
+    }
+}
+
+impl<R: Deref<Target = Reader> + Clone> Iterator for Select<R> {
+    type Item = Result<Series, Error>;
+
+    fn next(&mut self) -> Option<Result<Series, Error>> {
+        loop {
+            if let Some(series) = self.ready.pop_front() {
+                return Some(Ok(series));
+            }
+            if self.failed {
+                return None;
+            }
+            let (page, wanted) = self.wanted.pop_front()?;
+            if let Err(error) = self.fill(page, &wanted) {
+                self.failed = true;
+                self.ready.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+/// Time vectors, read page by page.
+struct VectorCache<R> {
+    reader: R,
+    pages: HashMap<usize, Vec<Arc<[i64]>>>,
+}
+
+impl<R: Deref<Target = Reader>> Vectors for VectorCache<R> {
+    fn get(&mut self, number: u32) -> Result<Arc<[i64]>, Error> {
+        let places = &self.reader.times_places;
+        let Some(at) = holder(places, number) else { return corrupt("a series names an unknown time vector") };
+        let within = (number - places[at].numbers.start) as usize;
+        if let Some(vector) = self.pages.get(&at).and_then(|page| page.get(within)) {
+            return Ok(vector.clone());
+        }
+        let entry = &self.reader.directory.times[at];
+        let data = self.reader.sections.read(section::TIMES, places[at].bytes.clone())?;
+        frame::check(&data, entry.crc)?;
+        let vectors: Vec<Arc<[i64]>> = times::decode(&data, entry.vectors)?.into_iter().map(Arc::from).collect();
+        if self.pages.len() >= TIMES_PAGES {
+            self.pages.clear();
+        }
+        let found = vectors.get(within).cloned();
+        self.pages.insert(at, vectors);
+        found.ok_or(Error::Corrupt { why: "a series names an unknown time vector" })
+    }
+}

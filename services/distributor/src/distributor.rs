@@ -1,0 +1,241 @@
+//! The way of a push, from its bytes to the answer of the shards.
+
+use crate::append::{Append, AppendError, Appended, Lanes};
+use crate::body::{Content, Encoding, inflate, read, stated_len};
+use crate::budget::{Budget, Claim};
+use crate::checked::{Checked, Refusals, Rules, Written};
+use crate::error::PushError;
+use crate::known::Known;
+use crate::meters::{Meters, add};
+use crate::settings::Settings;
+use crate::tenants::{Tenant, Tenants};
+use crate::{loki, remote_write, route};
+use axum::body::{Body, Bytes};
+use futures::future::join_all;
+use http::HeaderMap;
+use model::{ByteSize, ShardCounts, ShardId, Signal, TimeRange};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use telemetry::Exposition;
+use tenancy::{Admitted, LimitTable, Write};
+use tokio::sync::Semaphore;
+use wire::batch::Batch;
+
+/// Takes pushes and has them stored. Shared by all connections.
+pub struct Distributor {
+    settings: Settings,
+    shards: ShardCounts,
+    limits: Arc<LimitTable>,
+    lanes: Arc<Lanes>,
+    budget: Arc<Budget>,
+    tenants: Tenants,
+    known: Known,
+    /// One for each large body that may be checked at a time.
+    threads: Semaphore,
+    meters: Arc<Meters>,
+}
+
+/// What became of a push of which something was stored, or nothing needed to be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pushed {
+    pub written: Written,
+    /// Why not all of it is stored.
+    pub refused: Option<String>,
+}
+
+/// A push as it came.
+pub struct Push {
+    pub content: Content,
+    pub encoding: Encoding,
+    pub headers: HeaderMap,
+    pub body: Body,
+}
+
+/// A push that is ready for the shards.
+struct Prepared {
+    batches: Vec<(ShardId, Batch)>,
+    signal: Signal,
+    rows: u64,
+    written: Written,
+    refused: Refusals,
+}
+
+impl Distributor {
+    /// `shards`: how many the cluster has.
+    pub fn new(
+        settings: Settings,
+        shards: ShardCounts,
+        limits: Arc<LimitTable>,
+        append: Arc<dyn Append>,
+    ) -> Distributor {
+        let meters = Arc::new(Meters::default());
+        Distributor {
+            lanes: Arc::new(Lanes::new(&settings, shards, append, Arc::clone(&meters))),
+            budget: Arc::new(Budget::new(settings.inflight)),
+            tenants: Tenants::default(),
+            known: Known::new(settings.known_series),
+            threads: Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get())),
+            settings,
+            shards,
+            limits,
+            meters,
+        }
+    }
+
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
+    /// Writes this distributor's meters.
+    pub fn write_meters(&self, out: &mut Exposition) {
+        self.meters.write(out);
+        let inflight = self.budget.used() as f64;
+        out.gauge("ouro_push_inflight_bytes", "Bytes of pushes on their way.", &[], inflight);
+    }
+
+    /// Bytes of pushes on their way.
+    pub fn inflight(&self) -> ByteSize {
+        ByteSize(self.budget.used())
+    }
+
+    pub(crate) fn limits(&self) -> &LimitTable {
+        &self.limits
+    }
+
+    /// Reads, checks and stores a push, and answers when what was good in it can be read.
+    pub(crate) async fn push(self: &Arc<Self>, admitted: Admitted<Write>, push: Push) -> Result<Pushed, PushError> {
+        let tenant = self.tenants.of(admitted.tenant(), admitted.limits().ingestion_burst.0);
+        let mut claim = Claim::new(Arc::clone(&self.budget), admitted.tenant().clone(), Arc::clone(&tenant));
+        let Push { content, encoding, headers, body } = push;
+        let body = read(&headers, body, &admitted, &mut claim, self.settings.read_timeout).await?;
+        add(&self.meters.bytes_received, body.len() as u64);
+        let received = body.len() as u64;
+        // Where only decompressing tells, text is taken to shrink to an eighth.
+        let len = stated_len(encoding, content, &body).unwrap_or(8 * received);
+        if received + len < self.settings.offload.0 {
+            let (claim, prepared) = self.prepare(&admitted, &tenant, content, encoding, body, claim)?;
+            return self.store(claim, prepared).await;
+        }
+        let this = Arc::clone(self);
+        let work = move || this.prepare(&admitted, &tenant, content, encoding, body, claim);
+        // The semaphore is never closed; without a permit the work would only be less bounded.
+        let permit = self.threads.acquire().await.ok();
+        let prepared = tokio::task::spawn_blocking(work).await;
+        drop(permit);
+        let (claim, prepared) = prepared.map_err(|_| PushError::Internal("checking the push failed"))??;
+        self.store(claim, prepared).await
+    }
+
+    /// Decompresses and checks a body, and makes batches of it. Takes about a millisecond a megabyte.
+    fn prepare(
+        &self,
+        admitted: &Admitted<Write>,
+        tenant: &Tenant,
+        content: Content,
+        encoding: Encoding,
+        body: Bytes,
+        mut claim: Claim,
+    ) -> Result<(Claim, Prepared), PushError> {
+        let received = body.len() as u64;
+        // By what the body states, so that a refusal costs no decompression.
+        let stated = stated_len(encoding, content, &body).filter(|len| *len <= admitted.limits().max_push_inflated.0);
+        if let Some(len) = stated {
+            self.hold_to_rate(admitted, tenant, len)?;
+            claim.grow_to(received + len)?;
+        }
+        let inflated = inflate(encoding, content, body, admitted)?;
+        let len = inflated.body.len() as u64;
+        if stated.is_none() {
+            self.hold_to_rate(admitted, tenant, len)?;
+            claim.grow_to(received + len)?;
+        }
+        add(&self.meters.bytes_inflated, len);
+        let checked = self.check(admitted, content, inflated.body, inflated.payload)?;
+        let (signal, rows, written) = (checked.format.signal(), u64::from(checked.rows), checked.written);
+        let refused = checked.refused.clone();
+        let batches = match checked.empty {
+            true => Vec::new(),
+            false => {
+                let shards =
+                    ring::shards_of(admitted.tenant(), signal, self.shards.of(signal), admitted.limits().shards);
+                route::batches(admitted, &shards, checked)?
+            }
+        };
+        claim.shrink_to(batches.iter().map(|(_, batch)| batch.payload.len() as u64).sum());
+        Ok((claim, Prepared { batches, signal, rows, written, refused }))
+    }
+
+    fn hold_to_rate(&self, admitted: &Admitted<Write>, tenant: &Tenant, len: u64) -> Result<(), PushError> {
+        let limits = admitted.limits();
+        let Some(rate) = limits.ingestion_rate else { return Ok(()) };
+        let burst = limits.ingestion_burst;
+        tenant.bucket.take(len, rate.0, burst.0).map_err(|retry_after| PushError::Rate {
+            tenant: admitted.tenant().clone(),
+            rate,
+            burst,
+            len: ByteSize(len),
+            retry_after,
+        })
+    }
+
+    fn check(
+        &self,
+        admitted: &Admitted<Write>,
+        content: Content,
+        body: Vec<u8>,
+        payload: Option<Bytes>,
+    ) -> Result<Checked, PushError> {
+        let signal = if matches!(content, Content::RemoteWrite(_)) { Signal::Metrics } else { Signal::Logs };
+        let times = times(admitted, signal);
+        let rules = Rules { admitted, known: &self.known, meters: &self.meters, times };
+        match content {
+            Content::LokiJson => loki::check(wire::loki::from_json(&body)?, None, &rules),
+            Content::LokiProtobuf => loki::check(body, payload, &rules),
+            Content::RemoteWrite(version) => remote_write::check(body, payload, version, &rules),
+        }
+    }
+
+    /// Appends all batches at once. A push of which one shard has stored its part and another has not fails; when its
+    /// agent sends it again, the first one knows its part by the batch's id.
+    async fn store(&self, claim: Claim, prepared: Prepared) -> Result<Pushed, PushError> {
+        let Prepared { batches, signal, mut rows, mut written, mut refused } = prepared;
+        let claim = Arc::new(claim);
+        let append = |(shard, batch)| self.lanes.append(shard, batch, Arc::clone(&claim));
+        let answers: Vec<Result<Appended, AppendError>> = match <[_; 1]>::try_from(batches) {
+            Ok([one]) => vec![append(one).await],
+            Err(several) => join_all(several.into_iter().map(append)).await,
+        };
+        for answer in answers {
+            for refusal in answer.map_err(PushError::Append)?.refused {
+                let count = u64::from(refusal.count);
+                rows = rows.saturating_sub(count);
+                // A leader does not say of which kind: floats by far outnumber histograms.
+                let floats = count.min(written.samples);
+                written.samples -= floats;
+                written.histograms = written.histograms.saturating_sub(count - floats);
+                refused.add(count, || refusal.text);
+            }
+        }
+        add(&self.meters.rows_refused, refused.rows);
+        let stored = if signal == Signal::Logs { &self.meters.lines } else { &self.meters.samples };
+        add(stored, rows);
+        let Refusals { rows: count, first, .. } = refused;
+        let all = rows + count;
+        let refused =
+            first.map(|first| if all > 1 { format!("{first} ({count} of {all} rows refused)") } else { first });
+        Ok(Pushed { written, refused })
+    }
+}
+
+/// The times that a tenant's rows may have, in the signal's unit.
+fn times(admitted: &Admitted<Write>, signal: Signal) -> TimeRange {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let unit = |time: Duration| {
+        let time = if signal == Signal::Logs { time.as_nanos() } else { time.as_millis() };
+        i64::try_from(time).unwrap_or(i64::MAX)
+    };
+    let limits = admitted.limits();
+    let newest = limits.creation_grace.map_or(i64::MAX, |grace| unit(now.saturating_add(grace)));
+    let oldest = limits.reject_old.map_or(i64::MIN, |age| unit(now.saturating_sub(age)));
+    TimeRange::new(oldest, newest)
+}

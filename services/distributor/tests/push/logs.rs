@@ -1,0 +1,247 @@
+//! Pushes of logs.
+
+use crate::agent::{Agent, JSON, LOKI, PROTOBUF, lines, logs, now};
+use crate::shards::Shards;
+use axum::body::{Body, Bytes};
+use model::{ByteSize, Reason, Signal, TimeRange};
+use ouro_distributor::{AppendError, Appended, Refusal, Settings};
+use std::time::Duration;
+use wire::batch::Format;
+use wire::{gzip, snappy};
+
+const STREAM: &str = r#"{app="web"}"#;
+
+#[tokio::test]
+async fn a_push_reaches_its_shard_as_it_came() {
+    let agent = Agent::new();
+    let body = logs(&[(STREAM, &[(5, "one"), (3, "two")]), (r#"{app="db"}"#, &[(9, "three")])]);
+    let payload = snappy::compress(&body);
+    for (path, tenant) in [(LOKI, None), ("/api/prom/push", Some(("x-scope-orgid", "org-env")))] {
+        let agent = Agent::new();
+        let headers: Vec<(&str, &str)> = [PROTOBUF].into_iter().chain(tenant).collect();
+        agent.post(path, &headers, payload.clone()).await.is(204, &[]);
+        let batch = agent.shards.only();
+        assert_eq!(batch.payload, payload, "not compressed again");
+        assert_eq!(batch.body().as_deref(), Ok(body.as_slice()));
+        let header = &batch.header;
+        assert_eq!(header.tenant.as_str(), tenant.map_or("anonymous", |(_, name)| name));
+        assert_eq!((header.format, header.rows, header.times), (Format::LokiPush, 3, TimeRange::new(3, 9)));
+        let streams: Vec<_> = header.streams.iter().map(|s| (s.key, s.rows, s.times)).collect();
+        let key = wire::loki::key;
+        assert_eq!(streams, [(key(STREAM), 2, TimeRange::new(3, 5)), (key(r#"{app="db"}"#), 1, TimeRange::new(9, 9))]);
+    }
+    agent.push_logs(&body).await.is(204, &[]);
+    agent.push_logs(&body).await.is(204, &[]);
+    let batches = agent.shards.batches();
+    assert_eq!(batches[0].1.header.id, batches[1].1.header.id, "the same push sent again has the same id");
+    assert_eq!(batches[0].0.signal, Signal::Logs);
+}
+
+#[tokio::test]
+async fn all_of_lokis_encodings_are_read() {
+    let body = logs(&[(STREAM, &[(1, "x")])]);
+    let json = br#"{"streams":[{"stream":{"app":"web"},"values":[["1","x"]]}]}"#.to_vec();
+    let packed = snappy::compress(&body);
+    let deflated = {
+        // Raw deflate of stored bytes: a final block that is not compressed.
+        let len = (json.len() as u16).to_le_bytes();
+        let not = (!(json.len() as u16)).to_le_bytes();
+        [&[1u8][..], &len, &not, &json].concat()
+    };
+    for (headers, sent) in [
+        (&[PROTOBUF][..], packed.clone()),
+        (&[], packed.clone()),
+        (&[PROTOBUF, ("content-encoding", "snappy")], packed.clone()),
+        (&[PROTOBUF, ("content-encoding", "gzip")], gzip::compress(&packed)),
+        (&[PROTOBUF, ("content-encoding", "gzip")], gzip::compress(&body)),
+        (&[JSON], json.clone()),
+        (&[("content-type", "Application/JSON; charset=utf-8")], json.clone()),
+        (&[JSON, ("content-encoding", "gzip")], gzip::compress(&json)),
+        (&[JSON, ("content-encoding", "deflate")], deflated),
+        (&[JSON, ("content-encoding", "snappy")], snappy::compress(&json)),
+    ] {
+        let agent = Agent::new();
+        agent.post(LOKI, headers, sent).await.is(204, &[]);
+        let stored = agent.shards.only();
+        assert_eq!(lines(&stored.body().expect("reads")), [(STREAM.to_owned(), vec!["x".to_owned()])], "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_push_is_refused_whole() {
+    let good = snappy::compress(&logs(&[(STREAM, &[(1, "x")])]));
+    let limits = r#"{"max_push_body": "200B", "max_push_inflated": 2000}"#;
+    let check = async |headers: &[(&str, &str)], body: &[u8], status: u16, words: &[&str]| {
+        let agent = Agent::limited(limits);
+        agent.post(LOKI, headers, body.to_vec()).await.is(status, words);
+        assert_eq!(agent.shards.batches(), []);
+        assert_eq!(agent.distributor.inflight(), ByteSize(0), "all room is given back");
+    };
+    check(&[("content-type", "text/plain")], &good, 415, &["text/plain", "application/json"]).await;
+    check(&[PROTOBUF, ("content-encoding", "zstd")], &good, 415, &["zstd", "gzip"]).await;
+    check(&[("x-scope-orgid", "a|b")], &good, 400, &["2 tenants"]).await;
+    check(&[("x-scope-orgid", "a/b")], &good, 400, &["'/'"]).await;
+    check(&[("x-scope-orgid", "")], &good, 400, &["empty"]).await;
+    check(&[PROTOBUF], b"garbage", 400, &["snappy"]).await;
+    check(&[PROTOBUF], &snappy::compress(b"\x0a\xff"), 400, &["ends too early"]).await;
+    check(&[PROTOBUF], b"", 400, &["snappy"]).await;
+    check(&[PROTOBUF], &snappy::compress(b""), 422, &["at least one valid stream is required"]).await;
+    check(&[JSON], b"{}", 422, &["at least one valid stream is required"]).await;
+    check(&[JSON], br#"{"streams":[{"stream":{"a":"b"},"values":[[1,"x"]]}]}"#, 400, &["streams[0].values[0][0]"])
+        .await;
+    check(&[JSON, ("content-encoding", "gzip")], b"{}", 400, &["gzip"]).await;
+    check(&[PROTOBUF], &[0; 201], 413, &["201 B", "200 B (limits.max_push_body)", "anonymous"]).await;
+    let large = logs(&[(STREAM, &[(1, &"x".repeat(3000))])]);
+    check(&[PROTOBUF], &snappy::compress(&large), 413, &["(limits.max_push_inflated)", "3.0 KiB"]).await;
+    check(
+        &[PROTOBUF, ("content-encoding", "gzip")],
+        &gzip::compress(&[0; 3000]),
+        413,
+        &["limits.max_push_inflated", "over"],
+    )
+    .await;
+    let agent = Agent::limited(limits);
+    let frames = (0..30).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[7; 10])));
+    let endless = Body::from_stream(futures::stream::iter(frames));
+    agent.post(LOKI, &[PROTOBUF], endless).await.is(413, &["limits.max_push_body"]);
+    assert_eq!(agent.post("/loki/api/v1/pull", &[], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn bad_streams_and_lines_are_left_out_and_named() {
+    let limits = r#"{"max_line_size": 10, "max_label_names": 2, "creation_grace": "1h", "reject_old": "7d",
+                     "max_metadata_size": "8B"}"#;
+    let t = now();
+    let check = async |body: Vec<u8>, words: &[&str], left: &[(&str, &[&str])]| {
+        let agent = Agent::limited(limits);
+        agent.push_logs(&body).await.is(if words.is_empty() { 204 } else { 400 }, words);
+        let stored: Vec<_> =
+            agent.shards.batches().iter().flat_map(|(_, b)| lines(&b.body().expect("reads"))).collect();
+        let left: Vec<(String, Vec<String>)> =
+            left.iter().map(|(s, l)| (s.to_string(), l.iter().map(|l| l.to_string()).collect())).collect();
+        assert_eq!(stored, left, "{words:?}");
+        for (_, batch) in agent.shards.batches() {
+            let rows: Vec<u32> = batch.header.streams.iter().map(|stream| stream.rows).collect();
+            assert_eq!(rows, left.iter().map(|(_, lines)| lines.len() as u32).collect::<Vec<_>>());
+            assert_eq!(batch.header.rows, rows.iter().sum::<u32>());
+        }
+    };
+    let other = r#"{app="db"}"#;
+    check(
+        logs(&[(STREAM, &[(t, "a"), (t, "much too long"), (t, "b")]), (other, &[(t, "c")])]),
+        &["stream {app=\"web\"}", "13 bytes", "10 B (limits.max_line_size)", "1 of 4 rows"],
+        &[(STREAM, &["a", "b"]), (other, &["c"])],
+    )
+    .await;
+    let hour = 3_600_000_000_000;
+    check(
+        logs(&[(STREAM, &[(t + 2 * hour, "a"), (t, "b"), (t - 200 * hour, "c")])]),
+        &["too new", "3600 s", "limits.creation_grace", "2 of 3"],
+        &[(STREAM, &["b"])],
+    )
+    .await;
+    check(logs(&[(STREAM, &[(t - 200 * hour, "c")])]), &["too old", "604800 s", "limits.reject_old"], &[]).await;
+    check(
+        logs(&[("{}", &[(t, "a"), (t, "much too long")]), (other, &[(t, "c")]), ("{a=", &[(t, "x")])]),
+        &["at least one label pair is required per stream", "3 of 4"],
+        &[(other, &["c"])],
+    )
+    .await;
+    check(logs(&[(r#"{a="1",b="2",c="3"}"#, &[(t, "a")])]), &["3 labels", "2 (limits.max_label_names)"], &[]).await;
+    let mut builder = wire::loki::Builder::new();
+    builder.stream(STREAM).entry(t, "a", [("trace", "1234")]).entry(t, "b", [("a", "b")]);
+    check(builder.finish(), &["metadata", "8 B (limits.max_metadata_size)"], &[(STREAM, &["b"])]).await;
+    check(logs(&[(STREAM, &[])]), &[], &[]).await;
+}
+
+#[tokio::test]
+async fn known_labels_are_checked_again_under_other_limits() {
+    let agent = Agent::new();
+    let body = logs(&[(r#"{a="1",b="2"}"#, &[(1, "x")])]);
+    let checked = || agent.distributor.meters().labels_checked.load(std::sync::atomic::Ordering::Relaxed);
+    for _ in 0..3 {
+        agent.push_logs(&body).await.is(204, &[]);
+    }
+    assert_eq!(checked(), 1);
+    agent.limits.replace(&serde_json::from_str(r#"{"defaults": {"max_label_names": 1}}"#).expect("limits"));
+    agent.push_logs(&body).await.is(400, &["limits.max_label_names"]);
+    agent.push_logs(&body).await.is(400, &["limits.max_label_names"]);
+    assert_eq!(checked(), 3, "bad ones each time");
+}
+
+#[tokio::test]
+async fn lines_that_are_no_text_are_stored_as_far_as_they_are() {
+    let agent = Agent::new();
+    let mut body = logs(&[(STREAM, &[(1, "a?b"), (1, "good")])]);
+    let at = body.windows(3).position(|bytes| bytes == b"a?b").expect("there");
+    body[at + 1] = 0xff;
+    agent.push_logs(&body).await.is(204, &[]);
+    let stored = lines(&agent.shards.only().body().expect("reads"));
+    assert_eq!(stored, [(STREAM.to_owned(), vec!["a\u{fffd}b".to_owned(), "good".to_owned()])]);
+}
+
+#[tokio::test]
+async fn a_tenant_is_spread_over_its_shards() {
+    let agent = Agent::with(Settings::default(), r#"{"tenants": {"big": {"shards": 3}}}"#, Shards::new());
+    let labels: Vec<String> = (0..100).map(|n| format!("{{n=\"{n}\"}}")).collect();
+    let rows: Vec<(i64, &str)> = vec![(1, "x"), (2, "y")];
+    let streams: Vec<(&str, &[(i64, &str)])> = labels.iter().map(|l| (l.as_str(), rows.as_slice())).collect();
+    let body = snappy::compress(&logs(&streams));
+    agent.post(LOKI, &[PROTOBUF, ("x-scope-orgid", "big")], body.clone()).await.is(204, &[]);
+    let batches = agent.shards.batches();
+    assert_eq!(batches.len(), 3);
+    let mut found: Vec<String> = Vec::new();
+    for (_, batch) in &batches {
+        let stored = lines(&batch.body().expect("reads"));
+        let keys: Vec<u128> = stored.iter().map(|(labels, _)| wire::loki::key(labels)).collect();
+        assert_eq!(keys, batch.header.streams.iter().map(|s| s.key).collect::<Vec<_>>());
+        assert_eq!((batch.header.rows as usize, batch.header.times), (2 * stored.len(), TimeRange::new(1, 2)));
+        assert!(stored.len() > 15, "{} of 100", stored.len());
+        found.extend(stored.into_iter().map(|(labels, _)| labels));
+    }
+    found.sort();
+    let mut labels = labels.clone();
+    labels.sort();
+    assert_eq!(found, labels);
+    agent.post(LOKI, &[PROTOBUF, ("x-scope-orgid", "big")], body.clone()).await.is(204, &[]);
+    let again = agent.shards.batches().split_off(3);
+    assert!(batches.iter().all(|batch| again.contains(batch)), "the same parts to the same shards");
+    agent.post(LOKI, &[PROTOBUF], body).await.is(204, &[]);
+    assert_eq!(agent.shards.batches().len(), 7, "another tenant uses one shard");
+}
+
+#[tokio::test]
+async fn what_the_leader_says_is_told() {
+    let body = logs(&[(STREAM, &[(1, "x"), (2, "y"), (3, "z")])]);
+    let agent = Agent::new();
+    agent.shards.answer(Ok(vec![Appended { refused: vec![Refusal { text: "no room in {a}".into(), count: 2 }] }]));
+    agent.push_logs(&body).await.is(400, &["no room in {a}", "2 of 3 rows"]);
+    let error =
+        |reason, retry_after| Err(AppendError { reason, text: "shard logs-1 has no leader".into(), retry_after });
+    agent.shards.answer(error(Reason::Unavailable, Some(Duration::from_millis(2500))));
+    let answer = agent.push_logs(&body).await;
+    answer.is(503, &["no leader"]);
+    assert_eq!(answer.header("retry-after"), Some("3"));
+    agent.shards.answer(error(Reason::Unavailable, None));
+    assert_eq!(agent.push_logs(&body).await.header("retry-after"), Some("1"));
+    agent.shards.answer(error(Reason::OverLimit, None));
+    agent.push_logs(&body).await.is(429, &[]);
+    agent.shards.answer(Ok(vec![]));
+    agent.push_logs(&body).await.is(500, &["0 of 1 batches"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_of_a_tenant_is_held() {
+    let limits = r#"{"tenants": {"fast": {"ingestion_rate": "100B", "ingestion_burst": "150B"}}}"#;
+    let agent = Agent::with(Settings::default(), limits, Shards::new());
+    let body = logs(&[(STREAM, &[(1, &"x".repeat(70))])]);
+    assert!((90..100).contains(&body.len()), "{}", body.len());
+    let push = || agent.post(LOKI, &[PROTOBUF, ("x-scope-orgid", "fast")], snappy::compress(&body));
+    push().await.is(204, &[]);
+    let answer = push().await;
+    answer.is(429, &["tenant fast", "100 B a second (limits.ingestion_rate)", "150 B"]);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    agent.push_logs(&body).await.is(204, &[]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    push().await.is(204, &[]);
+}

@@ -1,0 +1,127 @@
+//! The command line.
+
+use crate::settings::Settings;
+use clap::{Parser, Subcommand};
+use settings::{SettingsError, Sources};
+use std::path::PathBuf;
+
+/// A multi-tenant store for logs and metrics.
+///
+/// Without a command it serves: every role in one process, no configuration needed.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Settings file, .toml or .yaml.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Where data rests [default: ./data].
+    #[arg(long)]
+    data: Option<String>,
+    /// Address of the HTTP API [default: 127.0.0.1:3100].
+    #[arg(long)]
+    listen: Option<String>,
+    /// Which log lines: error, warn, info, debug, or a filter as tracing writes it.
+    #[arg(long)]
+    log: Option<String>,
+    /// Show the effective settings and exit.
+    #[arg(long)]
+    pub print_settings: bool,
+    /// Check the settings and exit.
+    #[arg(long)]
+    pub check: bool,
+}
+
+impl Serve {
+    /// Defaults, then the file, then `OURO_…` variables, then flags.
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let settings: Settings = Sources::default()
+            .file(self.config.as_deref())
+            .environment()
+            .flag("data", self.data.clone())
+            .flag("listen", self.listen.clone())
+            .flag("log.level", self.log.clone())
+            .load()?;
+        settings.check().map_err(|why| SettingsError::Value { why })?;
+        Ok(settings)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask a PromQL or LogQL query; it is told which one it is.
+    Query(Query),
+    /// Follow the newest lines of a LogQL query.
+    Tail(Tail),
+    /// Store lines from a file or standard input.
+    Push(Push),
+}
+
+/// Where the server is, and for which tenant.
+#[derive(Debug, clap::Args)]
+pub struct Server {
+    /// Address of a running Ouro.
+    #[arg(long, default_value = "http://127.0.0.1:3100", env = "OURO_ADDRESS")]
+    pub address: String,
+    /// Tenant.
+    #[arg(long, default_value = model::tenant::ANONYMOUS)]
+    pub tenant: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Query {
+    /// For example `rate(http_requests_total[5m])`, or `{service="ouro"} |= "flushed"`.
+    pub query: String,
+    /// How far back: 30m, 1h, 2d. Metrics without it: the values now. Logs: the last hour.
+    #[arg(long)]
+    pub since: Option<String>,
+    /// The most lines to show.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Print the server's own JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// It is LogQL, whatever it looks like.
+    #[arg(long, conflicts_with = "metrics")]
+    pub logs: bool,
+    /// It is PromQL, whatever it looks like.
+    #[arg(long)]
+    pub metrics: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Tail {
+    /// For example `{service="ouro"}`.
+    pub query: String,
+    /// Begin so far back.
+    #[arg(long, default_value = "1m")]
+    pub since: String,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Push {
+    /// A text file; standard input when there is none.
+    pub file: Option<PathBuf>,
+    /// A label of the stream, name=value; may be given several times [default: job=push].
+    #[arg(long = "label", short = 'l', value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+    /// Go on as the file grows, also when it is rotated.
+    #[arg(long, requires = "file")]
+    pub follow: bool,
+    #[command(flatten)]
+    pub server: Server,
+}

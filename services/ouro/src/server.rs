@@ -1,0 +1,114 @@
+//! Opens every role in one process, joins them in memory, and serves them.
+
+use crate::observe::Observer;
+use crate::settings::Settings;
+use crate::status::{self, Process};
+use anyhow::Context;
+use axum::Router;
+use compactor::Compactor;
+use distributor::{Distributor, Leaders};
+use ingester::Ingester;
+use node::Node;
+use objects::Store;
+use querier::{Links, Querier};
+use ruler::{Door, Ruler};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use telemetry::Captured;
+use tenancy::LimitTable;
+use tokio::net::TcpListener;
+use transport::v1::control_server::ControlServer;
+use transport::v1::ingest_server::IngestServer;
+use transport::v1::read_server::ReadServer;
+use transport::{Link, link};
+
+/// Serves until Ctrl-C or SIGTERM.
+pub async fn serve(settings: Settings, node: Node, captured: Captured) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (listen)", settings.listen))?;
+    let at = listener.local_addr()?;
+    let roles = Roles::open(&settings, &node).await?;
+    let process = Process { roles: roles.clone(), settings: Arc::new(settings.clone()) };
+    let app = roles.router().merge(status::router(process.clone()));
+    if settings.observe.enabled {
+        let observer = Observer { process, captured, push: app.clone(), interval: settings.observe.interval };
+        node.spawn("observer", observer.run(node.stopping()));
+    }
+    banner(&settings, at, start.elapsed());
+    let mut stopping = node.stopping();
+    axum::serve(listener, app).with_graceful_shutdown(async move { stopping.wait().await }).await?;
+    tracing::info!("stopping: requests are answered, tasks are ending");
+    roles.ingester.shutdown().await;
+    tracing::info!("stopped: everything that was acked is on disk");
+    Ok(())
+}
+
+/// All services, joined.
+#[derive(Clone)]
+pub struct Roles {
+    pub distributor: Arc<Distributor>,
+    pub ingester: Ingester,
+    pub querier: Querier,
+    pub compactor: Compactor,
+    pub ruler: Ruler,
+    pub store: Store,
+}
+
+impl Roles {
+    async fn open(settings: &Settings, node: &Node) -> anyhow::Result<Roles> {
+        std::fs::create_dir_all(&settings.data)
+            .with_context(|| format!("cannot create the data folder {}", settings.data.display()))?;
+        let overrides = settings.overrides().map_err(anyhow::Error::msg)?;
+        let limits = Arc::new(LimitTable::new(&overrides));
+        let store = Store::open(&settings.objects, &settings.data.join("objects"))?;
+        let (shards, compute) = (settings.shards, node.compute().clone());
+        let ingester =
+            Ingester::open(&settings.data, &settings.ingester, shards, limits.clone(), store.clone(), node).await?;
+        let links = InProcess::to(&ingester);
+        let leaders = Arc::new(Leaders::new(links.ingest));
+        let distributor = Arc::new(Distributor::new(settings.distributor.clone(), shards, limits.clone(), leaders));
+        let reads = Links { read: links.read, control: links.control.clone() };
+        let querier = Querier::new(reads, shards, store.clone(), limits.clone(), &settings.querier, compute);
+        let compactor = Compactor::new(settings.compactor.clone(), links.control, store.clone(), limits.clone());
+        node.spawn("compactor", compactor.clone().run(node.stopping()));
+        let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
+        let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;
+        node.spawn("ruler", ruler.clone().run(node.stopping()));
+        Ok(Roles { distributor, ingester, querier, compactor, ruler, store })
+    }
+
+    fn router(&self) -> Router {
+        distributor::router(self.distributor.clone()).merge(querier::router(self.querier.clone()))
+    }
+}
+
+/// Links to an ingester in this process: its servers are the clients' transport.
+struct InProcess {
+    ingest: Link,
+    read: Link,
+    control: Link,
+}
+
+impl InProcess {
+    fn to(ingester: &Ingester) -> InProcess {
+        let ingest = IngestServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE);
+        InProcess {
+            ingest: link::in_memory(ingest),
+            read: link::in_memory(ReadServer::new(ingester.clone())),
+            control: link::in_memory(ControlServer::new(ingester.clone())),
+        }
+    }
+}
+
+fn banner(settings: &Settings, at: SocketAddr, took: Duration) {
+    let version = env!("CARGO_PKG_VERSION");
+    println!("ouro {version} is ready after {:.2} s, data in {}", took.as_secs_f64(), settings.data.display());
+    println!("  push logs      http://{at}/loki/api/v1/push");
+    println!("  push metrics   http://{at}/api/v1/push");
+    println!("  in Grafana     Loki http://{at}, Prometheus http://{at}/prometheus");
+    let address = if at.port() == 3100 { String::new() } else { format!(" --address http://{at}") };
+    println!("  try            ouro query '{{service=\"ouro\"}}' --tenant ouro{address}");
+}

@@ -1,0 +1,155 @@
+//! Writes JSON straight into a buffer: answers can have millions of points.
+
+use eval::histogram::buckets::Bucket;
+use model::{Histogram, Labels};
+use std::fmt::Write;
+
+/// A JSON string of any text.
+pub fn string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            // Writing to a string cannot fail.
+            _ => drop(write!(out, "\\u{byte:04x}")),
+        }
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+/// `{"name":"value",…}`.
+pub fn labels(out: &mut String, labels: &Labels) {
+    out.push('{');
+    for (at, (name, value)) in labels.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        string(out, name);
+        out.push(':');
+        string(out, value);
+    }
+    out.push('}');
+}
+
+/// `["a","b"]`.
+pub fn strings<'a>(out: &mut String, all: impl IntoIterator<Item = &'a str>) {
+    list(out, all, string);
+}
+
+/// `[…]` of anything.
+pub fn list<T>(out: &mut String, all: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
+    out.push('[');
+    for (at, item) in all.into_iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        write(out, item);
+    }
+    out.push(']');
+}
+
+/// Unix milliseconds as seconds, with three decimals unless they are zero: as Prometheus writes times.
+pub fn seconds(out: &mut String, millis: i64) {
+    let (whole, rest) = (millis / 1000, (millis % 1000).abs());
+    if millis < 0 && whole == 0 {
+        out.push('-');
+    }
+    let _ = match rest {
+        0 => write!(out, "{whole}"),
+        _ => write!(out, "{whole}.{rest:03}"),
+    };
+}
+
+/// A float as Prometheus writes sample values: shortest exact text, never an exponent, in quotes.
+pub fn float(out: &mut String, value: f64) {
+    let _ = match value {
+        v if v.is_nan() => write!(out, "\"NaN\""),
+        v if v.is_infinite() => write!(out, "\"{}Inf\"", if v > 0.0 { '+' } else { '-' }),
+        v => write!(out, "\"{v}\""),
+    };
+}
+
+/// `[seconds,"value"]`.
+pub fn point(out: &mut String, millis: i64, value: f64) {
+    out.push('[');
+    seconds(out, millis);
+    out.push(',');
+    float(out, value);
+    out.push(']');
+}
+
+/// A native histogram as Prometheus writes it: count, sum, and the buckets that are not empty as
+/// `[boundary rule, lower, upper, count]`.
+pub fn histogram(out: &mut String, h: &Histogram) {
+    out.push_str("{\"count\":");
+    float(out, h.count);
+    out.push_str(",\"sum\":");
+    float(out, h.sum);
+    let native = eval::histogram::Native::from_model(h);
+    let buckets = native.buckets();
+    if !buckets.is_empty() {
+        out.push_str(",\"buckets\":");
+        list(out, buckets.iter().filter(|b| b.count != 0.0), |out, bucket| {
+            let _ = write!(out, "[{},", boundaries(bucket, native.is_custom()));
+            for (at, value) in [bucket.lower, bucket.upper, bucket.count].into_iter().enumerate() {
+                if at > 0 {
+                    out.push(',');
+                }
+                float(out, value);
+            }
+            out.push(']');
+        });
+    }
+    out.push('}');
+}
+
+/// Which bounds belong to a bucket: 0 the upper one, 1 the lower one, 3 both.
+fn boundaries(bucket: &Bucket, custom: bool) -> u8 {
+    match bucket {
+        b if custom && b.lower == f64::NEG_INFINITY => 3,
+        _ if custom => 0,
+        b if b.lower <= 0.0 && b.upper >= 0.0 => 3,
+        b if b.lower < 0.0 => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl Fn(&mut String)) -> String {
+        let mut out = String::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn texts_are_escaped() {
+        for text in ["", "plain", "q\"b\\s\n\r\t", "\u{0}\u{1f}", "ünï→😀", "\u{7f}"] {
+            let json = written(|out| string(out, text));
+            assert_eq!(serde_json::from_str::<String>(&json).expect("valid"), text);
+        }
+    }
+
+    #[test]
+    fn numbers_look_as_in_prometheus() {
+        for (value, want) in [(1.0, "1"), (0.1, "0.1"), (-0.0, "-0"), (1e21, "1000000000000000000000"), (f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN"), (5e-324, &format!("0.{}5", "0".repeat(323)))] {
+            assert_eq!(written(|out| float(out, value)), format!("\"{want}\""));
+        }
+        for (millis, want) in [(0, "0"), (1000, "1"), (1435781430781, "1435781430.781"), (-500, "-0.500"), (-1500, "-1.500"), (5, "0.005")] {
+            assert_eq!(written(|out| seconds(out, millis)), want);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! A querier as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ouro_querier::standalone()
+}

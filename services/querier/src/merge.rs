@@ -1,0 +1,112 @@
+//! Brings the series of several sorted sources together, holding one series of each at a time.
+
+use model::{Labels, Series};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+type Items<'a, E> = Box<dyn Iterator<Item = Result<Series, E>> + 'a>;
+
+/// Series in the order of `order`, each once. Sources are given from the oldest rows to the newest: of two samples at
+/// one time, the older source's stays.
+pub struct Merge<'a, E> {
+    sources: Vec<Items<'a, E>>,
+    next: BinaryHeap<Next>,
+    failed: Option<E>,
+    order: fn(&Labels, &Labels) -> Ordering,
+}
+
+struct Next {
+    labels: Labels,
+    source: usize,
+    series: Series,
+    order: fn(&Labels, &Labels) -> Ordering,
+}
+
+impl<'a, E> Merge<'a, E> {
+    pub fn new(sources: Vec<Items<'a, E>>, order: fn(&Labels, &Labels) -> Ordering) -> Merge<'a, E> {
+        let mut merge = Merge { next: BinaryHeap::new(), failed: None, order, sources };
+        (0..merge.sources.len()).for_each(|source| merge.pull(source));
+        merge
+    }
+
+    fn pull(&mut self, source: usize) {
+        match self.sources[source].next() {
+            Some(Ok(series)) => self.next.push(Next { labels: series.labels(), source, series, order: self.order }),
+            Some(Err(error)) => self.failed = Some(error),
+            None => {}
+        }
+    }
+}
+
+impl<E> Iterator for Merge<'_, E> {
+    type Item = Result<Series, E>;
+
+    fn next(&mut self) -> Option<Result<Series, E>> {
+        if let Some(error) = self.failed.take() {
+            self.next.clear();
+            return Some(Err(error));
+        }
+        let Next { labels, source, mut series, .. } = self.next.pop()?;
+        self.pull(source);
+        while self.next.peek().is_some_and(|next| next.labels == labels) {
+            let Some(other) = self.next.pop() else { break };
+            self.pull(other.source);
+            series.merge(other.series);
+        }
+        Some(Ok(series))
+    }
+}
+
+// The heap gives the greatest first, so smaller labels are greater here, and so are older sources.
+impl Ord for Next {
+    fn cmp(&self, other: &Next) -> Ordering {
+        (self.order)(&other.labels, &self.labels).then(other.source.cmp(&self.source))
+    }
+}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Next) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Next) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Next {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(name: &str, times: &[i64], value: f64) -> Result<Series, String> {
+        let labels = Some(Labels::from_pairs([("n", name)]));
+        Ok(Series { labels, times: times.to_vec(), values: vec![value; times.len()], ..Series::default() })
+    }
+
+    #[test]
+    fn series_come_once_and_the_older_sample_stays() {
+        let old = vec![series("a", &[1, 2], 1.0), series("c", &[1], 1.0)];
+        let new = vec![series("a", &[2, 3], 2.0), series("b", &[9], 2.0)];
+        let merge = Merge::new(vec![Box::new(old.into_iter()), Box::new(new.into_iter())], Labels::cmp);
+        let all: Vec<Series> = merge.collect::<Result<_, _>>().expect("no error");
+        let got: Vec<_> = all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.clone(), s.values.clone())).collect();
+        let want = [
+            ("a".to_owned(), vec![1, 2, 3], vec![1.0, 1.0, 2.0]),
+            ("b".to_owned(), vec![9], vec![2.0]),
+            ("c".to_owned(), vec![1], vec![1.0]),
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn an_error_ends_it() {
+        let bad = vec![series("a", &[1], 1.0), Err("broken".to_owned()), series("z", &[1], 1.0)];
+        let got: Vec<_> = Merge::new(vec![Box::new(bad.into_iter())], Labels::cmp).collect();
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].as_ref().err().map(String::as_str), Some("broken"));
+    }
+}

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Debian's Prometheus scrapes Debian's node exporter and itself, and remote-writes into Ouro: both answer the same.
+
+Queries are asked of both at times for which everything has been shipped: from Ouro's heads, from its segments after a
+flush, and after a restart. The exporter goes away for a moment in between, so that stale markers are part of it.
+"""
+
+import json
+import time
+
+from harness import Failed, Story, ask, difference, free_ports, install, request, wait_for
+
+TENANT = "real-prometheus"
+HEADERS = {"X-Scope-OrgID": TENANT}
+# How long is scraped before anything is asked: more than the longest window below.
+SECONDS = 50
+
+CONFIG = """
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+  - job_name: node
+    static_configs: [{{targets: ["127.0.0.1:{node}"], labels: {{zone: "a"}}}}]
+  - job_name: prometheus
+    static_configs: [{{targets: ["127.0.0.1:{prometheus}"], labels: {{zone: "b"}}}}]
+remote_write:
+  - url: {ouro}/api/v1/push
+    headers: {{X-Scope-OrgID: {tenant}}}
+    queue_config: {{batch_send_deadline: 1s, min_backoff: 100ms, max_backoff: 500ms}}
+    metadata_config: {{send_interval: 2s}}
+"""
+
+# Each is asked as an instant query and as a range query.
+QUERIES = [
+    'up',
+    '{__name__=~"node_load.*"}',
+    'rate(prometheus_http_requests_total[30s])',
+    'irate(node_cpu_seconds_total{mode!="idle"}[10s])',
+    'increase(prometheus_tsdb_head_samples_appended_total[20s])',
+    'delta(node_memory_MemFree_bytes[20s])',
+    'resets(node_cpu_seconds_total{mode="user"}[30s]) + changes(up[30s])',
+    'histogram_quantile(0.9, rate(prometheus_http_request_duration_seconds_bucket[30s]))',
+    'histogram_quantile(0.5, sum by (le, handler) (rate(prometheus_http_response_size_bytes_bucket[30s])))',
+    'sum by (mode) (rate(node_cpu_seconds_total[15s]))',
+    'avg without (cpu, mode) (node_cpu_seconds_total)',
+    'count by (job, __name__) ({job=~"node|prometheus"})',
+    'quantile(0.75, node_cpu_seconds_total)',
+    'group by (zone) (up) or count_values("value", up)',
+    'rate(node_cpu_seconds_total[20s]) * on (instance) group_left (nodename, machine) node_uname_info',
+    'node_memory_MemFree_bytes / on (instance, job) group_right node_disk_info or node_memory_MemTotal_bytes',
+    '100 * (1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes)',
+    'go_goroutines offset 10s - go_goroutines',
+    'prometheus_tsdb_head_series @ {middle} + 0',
+    'sum_over_time(up[20s]) / count_over_time(up[20s])',
+    'max_over_time(rate(prometheus_tsdb_head_samples_appended_total[5s])[20s:2s])',
+    'quantile_over_time(0.9, go_goroutines[20s])',
+    'last_over_time(node_time_seconds[5s]) > 1000 < bool 1e10',
+    'label_replace(up, "port", "$1", "instance", ".*:(.*)")',
+    'label_join(up, "both", "-", "job", "zone")',
+    'absent(up{job="nowhere"}) or absent_over_time(up{job="node"}[10s])',
+    'node_load1 > bool 0 and on (instance) up == 1 unless on () absent(up)',
+    'clamp_max(scalar(count(up)), 1) ^ 2 % 7 + vector(time()) * 0',
+    'predict_linear(node_time_seconds[20s], 60)',
+    'timestamp(node_load1)',
+]
+# Their order counts too, which only an instant query has.
+ORDERED = ['sort_desc(node_cpu_seconds_total)', 'topk(5, node_cpu_seconds_total)', 'sort(node_filesystem_size_bytes)',
+           'bottomk by (job) (2, scrape_samples_scraped)']
+
+
+class Sides:
+    """Prometheus and Ouro, to be asked the same."""
+
+    def __init__(self, story, ouro, prometheus_url):
+        self.story, self.ouro, self.prometheus = story, ouro, f"{prometheus_url}/api/v1"
+
+    def both(self, path, form):
+        return ask(f"{self.prometheus}/{path}", form), ask(f"{self.ouro.url}/prometheus/api/v1/{path}", form, HEADERS)
+
+    def compare(self, start, end, where):
+        """Asks everything about the time from start to end, all whole seconds."""
+        wrong, series, points = [], 0, 0
+        cases = [(query, "query_range", {"start": start, "end": end, "step": 3}) for query in QUERIES]
+        cases += [(query, "query", {"time": end}) for query in QUERIES + ORDERED]
+        for query, path, times in cases:
+            query = query.replace("{middle}", str((start + end) // 2))
+            want, got = self.both(path, {"query": query, **times})
+            # A query that finds nothing compares nothing.
+            why = "Prometheus has no series" if not want["result"] else difference(want, got, query in ORDERED)
+            if why:
+                wrong.append(f"{path} {query} {times}: {why}")
+            series += len(want["result"])
+            points += sum(len(one.get("values", [1])) for one in want["result"] if isinstance(one, dict))
+        what = f"{len(cases)} queries, {series} series, {points} points are the same {where}"
+        self.story.check(what, not wrong, "\n  ".join([f"{len(wrong)} differ:", *wrong]))
+
+    def compare_names(self, start, end):
+        """The names that Grafana's query builder lists."""
+        times = {"start": start, "end": end}
+        for path, form in [("labels", {}), ("label/__name__/values", {}), ("label/mode/values", {}),
+                           ("series", {"match[]": ["up", 'node_cpu_seconds_total{cpu="0"}']})]:
+            query = "&".join(f"{name}={value}" for name, value in times.items())
+            urls = f"{self.prometheus}/{path}?{query}", f"{self.ouro.url}/prometheus/api/v1/{path}?{query}"
+            form = form or None
+            (_, want), (status, got) = request(urls[0], form), request(urls[1], form, HEADERS)
+            key = lambda one: json.dumps(one, sort_keys=True)
+            want, got = sorted(json.loads(want)["data"], key=key), sorted(json.loads(got).get("data", []), key=key)
+            why = f"{status}, missing {[n for n in want if n not in got][:5]}, beyond {[n for n in got if n not in want][:5]}"
+            self.story.check(f"{path}: {len(want)} entries are the same", want and want == got, why)
+
+    def compare_metadata(self):
+        for metric in ("node_load1", "node_cpu_seconds_total", "prometheus_http_request_duration_seconds"):
+            read = lambda url, headers=(): json.loads(request(f"{url}/metadata?metric={metric}", None, headers)[1])["data"]
+            want = read(self.prometheus)
+            got = wait_for("metadata", lambda: read(f"{self.ouro.url}/prometheus/api/v1", HEADERS), 20)
+            self.story.check(f"metadata of {metric} is the same", want == got, f"{got}, wanted {want}")
+
+
+def shipped(prometheus_url, until):
+    """Whether remote write is through with everything up to this time, and not failing."""
+    text = request(f"{prometheus_url}/metrics")[1]
+    value = lambda name: next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + "{"))
+    for name in ("prometheus_remote_storage_samples_failed_total", "prometheus_remote_storage_samples_dropped_total"):
+        if value(name) > 0:
+            raise Failed(f"{name} is {value(name)}")
+    # Batches may overtake each other by their deadline of a second, hence some more.
+    return value("prometheus_remote_storage_queue_highest_sent_timestamp_seconds") >= until + 3
+
+
+def main():
+    story = Story("prometheus", __doc__)
+    install({"prometheus": "prometheus", "prometheus-node-exporter": "prometheus-node-exporter"})
+    with story:
+        ouro = story.ouro()
+        node_port, port = free_ports(2)
+        exporter = ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{node_port}"]
+        node = story.start("node-exporter", *exporter)
+        story.ready(node, "the node exporter", lambda: request(f"http://127.0.0.1:{node_port}/metrics")[0] == 200)
+        config = CONFIG.format(node=node_port, prometheus=port, ouro=ouro.url, tenant=TENANT)
+        prometheus = story.start(
+            "prometheus", "prometheus", f"--config.file={story.write('prometheus.yml', config)}",
+            f"--storage.tsdb.path={story.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}")
+        url = f"http://127.0.0.1:{port}"
+        story.ready(prometheus, "Prometheus", lambda: request(f"{url}/-/ready")[0] == 200)
+        sides = Sides(story, ouro, url)
+
+        is_up = lambda job, value: ask(f"{url}/api/v1/query", {"query": f'up{{job="{job}"}} == {value}'})["result"]
+        for job in ("node", "prometheus"):
+            wait_for(f"the first scrape of {job}", lambda: is_up(job, 1))
+        start = int(time.time()) + 1
+        wait_for("some scrapes", lambda: time.time() > start + SECONDS / 3)
+        node.end()
+        wait_for("the exporter's absence", lambda: is_up("node", 0))
+        node = story.start("node-exporter-again", *exporter)
+        wait_for("the exporter's return", lambda: is_up("node", 1))
+        wait_for("enough scrapes", lambda: time.time() > start + SECONDS)
+        end = int(time.time())
+        wait_for("everything to be shipped", lambda: shipped(url, end))
+
+        sides.compare(start, end, "from heads")
+        sides.compare_names(start, end)
+        sides.compare_metadata()
+        segments = ouro.flush()
+        story.check(f"a flush wrote {segments:.0f} segments", segments >= 1)
+        sides.compare(start, end, "from segments")
+        ouro.restart()
+        sides.compare(start, end, "after a restart")
+        later = int(time.time())
+        wait_for("what was scraped since", lambda: shipped(url, later))
+        sides.compare(start, later, "from segments and heads, the restart included")
+
+
+if __name__ == "__main__":
+    main()
