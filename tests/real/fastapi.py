@@ -8,22 +8,12 @@ import re
 import time
 from pathlib import Path
 
-from harness import Failed, Story, ask, free_ports, install, request, virtual_environment, wait_for
+from harness import Failed, Story, ask, free_ports, request, virtual_environment, wait_for
+from scraper import Scraper
 
 TENANT = "real-fastapi"
 HEADERS = {"X-Scope-OrgID": TENANT}
 REQUIREMENTS = ("fastapi>=0.115,<1", "uvicorn>=0.30,<1", "prometheus-fastapi-instrumentator>=7,<8")
-
-CONFIG = """
-global: {{scrape_interval: 1s}}
-scrape_configs:
-  - job_name: fastapi
-    static_configs: [{{targets: ["127.0.0.1:{app}"], labels: {{app: fastapi}}}}]
-remote_write:
-  - url: {ouro}/api/v1/push
-    headers: {{X-Scope-OrgID: {tenant}}}
-    queue_config: {{batch_send_deadline: 1s}}
-"""
 
 FAILURES = 'sum(rate(http_requests_total{status=~"5.."}[2m])) > 0'
 ERRORS = '{app="fastapi"} |= "ERROR"'
@@ -78,21 +68,16 @@ def check_answers(story, ouro, url, log, where):
 
 def main():
     story = Story("fastapi", __doc__)
-    install({"prometheus": "prometheus"})
     python = virtual_environment(*REQUIREMENTS)
     with story:
         ouro = story.ouro()
-        app_port, port = free_ports(2)
+        [app_port] = free_ports(1)
         url, log = f"http://127.0.0.1:{app_port}", story.write("app.log", "")
         # In a folder of its own, since Python would take this script for the package of the same name.
-        app = story.start("app", python, "-B", "-m", "uvicorn", "--app-dir", Path(__file__).parent / "service", "app:app",
+        app = story.start("service", python, "-B", "-m", "uvicorn", "--app-dir", Path(__file__).parent / "service", "app:app",
                           "--host", "127.0.0.1", "--port", app_port)
         story.ready(app, "the service", lambda: request(f"{url}/metrics")[0] == 200)
-        config = CONFIG.format(app=app_port, ouro=ouro.url, tenant=TENANT)
-        prometheus = story.start(
-            "prometheus", "prometheus", f"--config.file={story.write('prometheus.yml', config)}",
-            f"--storage.tsdb.path={story.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}")
-        story.ready(prometheus, "Prometheus", lambda: request(f"http://127.0.0.1:{port}/-/ready")[0] == 200)
+        Scraper(story, ouro, TENANT, {"fastapi": (app_port, "{app: fastapi}")})
         follower = story.start("follower", story.ouro_path, "push", log, "--follow", "--label", "app=fastapi",
                                "--label", "host=here", "--address", ouro.url, "--tenant", TENANT)
 

@@ -8,40 +8,28 @@ flush, and after a restart. The exporter goes away for a moment in between, so t
 import json
 import time
 
-from harness import Failed, Story, ask, difference, free_ports, install, request, wait_for
+from harness import Story, ask, difference, free_ports, install, request, wait_for
+from scraper import Scraper
 
 TENANT = "real-prometheus"
 HEADERS = {"X-Scope-OrgID": TENANT}
-# How long is scraped before anything is asked: more than the longest window below.
-SECONDS = 50
-
-CONFIG = """
-global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
-scrape_configs:
-  - job_name: node
-    static_configs: [{{targets: ["127.0.0.1:{node}"], labels: {{zone: "a"}}}}]
-  - job_name: prometheus
-    static_configs: [{{targets: ["127.0.0.1:{prometheus}"], labels: {{zone: "b"}}}}]
-remote_write:
-  - url: {ouro}/api/v1/push
-    headers: {{X-Scope-OrgID: {tenant}}}
-    queue_config: {{batch_send_deadline: 1s, min_backoff: 100ms, max_backoff: 500ms}}
-    metadata_config: {{send_interval: 2s}}
-"""
+# The longest window of the queries. It must be full of samples at the first time that is asked about: for counters
+# that begin inside a window Prometheus 3 extrapolates otherwise than Debian's 2.42.
+WINDOW = 20
+# How much time the range queries are about.
+SECONDS = 24
 
 # Each is asked as an instant query and as a range query.
 QUERIES = [
     'up',
     '{__name__=~"node_load.*"}',
-    'rate(prometheus_http_requests_total[30s])',
+    'rate(prometheus_http_requests_total[20s])',
     'irate(node_cpu_seconds_total{mode!="idle"}[10s])',
     'increase(prometheus_tsdb_head_samples_appended_total[20s])',
     'delta(node_memory_MemFree_bytes[20s])',
-    'resets(node_cpu_seconds_total{mode="user"}[30s]) + changes(up[30s])',
-    'histogram_quantile(0.9, rate(prometheus_http_request_duration_seconds_bucket[30s]))',
-    'histogram_quantile(0.5, sum by (le, handler) (rate(prometheus_http_response_size_bytes_bucket[30s])))',
+    'resets(process_cpu_seconds_total[20s]) + on (instance) changes(up[20s])',
+    'histogram_quantile(0.9, rate(prometheus_http_request_duration_seconds_bucket[20s]))',
+    'histogram_quantile(0.5, sum by (le, handler) (rate(prometheus_http_response_size_bytes_bucket[20s])))',
     'sum by (mode) (rate(node_cpu_seconds_total[15s]))',
     'avg without (cpu, mode) (node_cpu_seconds_total)',
     'count by (job, __name__) ({job=~"node|prometheus"})',
@@ -60,13 +48,17 @@ QUERIES = [
     'label_join(up, "both", "-", "job", "zone")',
     'absent(up{job="nowhere"}) or absent_over_time(up{job="node"}[10s])',
     'node_load1 > bool 0 and on (instance) up == 1 unless on () absent(up)',
-    'clamp_max(scalar(count(up)), 1) ^ 2 % 7 + vector(time()) * 0',
+    'clamp_max(up, 0.5) ^ 2 % 7 + on () group_left () (vector(time()) * 0)',
     'predict_linear(node_time_seconds[20s], 60)',
     'timestamp(node_load1)',
 ]
 # Their order counts too, which only an instant query has.
-ORDERED = ['sort_desc(node_cpu_seconds_total)', 'topk(5, node_cpu_seconds_total)', 'sort(node_filesystem_size_bytes)',
+ORDERED = ['sort_desc(node_cpu_seconds_total{mode=~"user|idle|system"})', 'topk(5, node_cpu_seconds_total)', 'sort(node_filesystem_size_bytes)',
            'bottomk by (job) (2, scrape_samples_scraped)']
+
+# What Grafana's query builder lists: paths, and forms if it is a POST.
+NAMES = [("labels", None), ("label/__name__/values", None), ("label/mode/values", None),
+         ("series", {"match[]": ["up", 'node_cpu_seconds_total{cpu="0"}']})]
 
 
 class Sides:
@@ -78,13 +70,27 @@ class Sides:
     def both(self, path, form):
         return ask(f"{self.prometheus}/{path}", form), ask(f"{self.ouro.url}/prometheus/api/v1/{path}", form, HEADERS)
 
+    def touch(self):
+        """Asks everything once, so that Prometheus's counters of requests all begin before the time asked about."""
+        for path, form in [*NAMES, ("metadata", None)]:
+            request(f"{self.prometheus}/{path}", form)
+        for path, times in (("query", {}), ("query_range", {"start": 0, "end": 1, "step": 1})):
+            ask(f"{self.prometheus}/{path}", {"query": "up", **times})
+
+    def quiet_moment(self):
+        """A part of a second when nothing was scraped for long: on the first instant of a window Prometheus 2 finds a
+        sample, and Prometheus 3 does not."""
+        result = ask(f"{self.prometheus}/query", {"query": "timestamp(up)"})["result"]
+        scraped = [float(one["value"][1]) % 1 for one in result]
+        return max((0.0, 0.25, 0.5, 0.75), key=lambda moment: min((moment - at) % 1 for at in scraped))
+
     def compare(self, start, end, where):
-        """Asks everything about the time from start to end, all whole seconds."""
+        """Asks everything about the time from start to end."""
         wrong, series, points = [], 0, 0
         cases = [(query, "query_range", {"start": start, "end": end, "step": 3}) for query in QUERIES]
         cases += [(query, "query", {"time": end}) for query in QUERIES + ORDERED]
         for query, path, times in cases:
-            query = query.replace("{middle}", str((start + end) // 2))
+            query = query.replace("{middle}", str(int(start + end) // 2))
             want, got = self.both(path, {"query": query, **times})
             # A query that finds nothing compares nothing.
             why = "Prometheus has no series" if not want["result"] else difference(want, got, query in ORDERED)
@@ -96,14 +102,11 @@ class Sides:
         self.story.check(what, not wrong, "\n  ".join([f"{len(wrong)} differ:", *wrong]))
 
     def compare_names(self, start, end):
-        """The names that Grafana's query builder lists."""
-        times = {"start": start, "end": end}
-        for path, form in [("labels", {}), ("label/__name__/values", {}), ("label/mode/values", {}),
-                           ("series", {"match[]": ["up", 'node_cpu_seconds_total{cpu="0"}']})]:
-            query = "&".join(f"{name}={value}" for name, value in times.items())
-            urls = f"{self.prometheus}/{path}?{query}", f"{self.ouro.url}/prometheus/api/v1/{path}?{query}"
-            form = form or None
-            (_, want), (status, got) = request(urls[0], form), request(urls[1], form, HEADERS)
+        """Asks for names."""
+        for path, form in NAMES:
+            query = f"{path}?start={start}&end={end}"
+            _, want = request(f"{self.prometheus}/{query}", form)
+            status, got = request(f"{self.ouro.url}/prometheus/api/v1/{query}", form, HEADERS)
             key = lambda one: json.dumps(one, sort_keys=True)
             want, got = sorted(json.loads(want)["data"], key=key), sorted(json.loads(got).get("data", []), key=key)
             why = f"{status}, missing {[n for n in want if n not in got][:5]}, beyond {[n for n in got if n not in want][:5]}"
@@ -117,46 +120,34 @@ class Sides:
             self.story.check(f"metadata of {metric} is the same", want == got, f"{got}, wanted {want}")
 
 
-def shipped(prometheus_url, until):
-    """Whether remote write is through with everything up to this time, and not failing."""
-    text = request(f"{prometheus_url}/metrics")[1]
-    value = lambda name: next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + "{"))
-    for name in ("prometheus_remote_storage_samples_failed_total", "prometheus_remote_storage_samples_dropped_total"):
-        if value(name) > 0:
-            raise Failed(f"{name} is {value(name)}")
-    # Batches may overtake each other by their deadline of a second, hence some more.
-    return value("prometheus_remote_storage_queue_highest_sent_timestamp_seconds") >= until + 3
-
-
 def main():
     story = Story("prometheus", __doc__)
-    install({"prometheus": "prometheus", "prometheus-node-exporter": "prometheus-node-exporter"})
+    install({"prometheus-node-exporter": "prometheus-node-exporter"})
     with story:
         ouro = story.ouro()
-        node_port, port = free_ports(2)
+        [node_port] = free_ports(1)
         exporter = ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{node_port}"]
         node = story.start("node-exporter", *exporter)
         story.ready(node, "the node exporter", lambda: request(f"http://127.0.0.1:{node_port}/metrics")[0] == 200)
-        config = CONFIG.format(node=node_port, prometheus=port, ouro=ouro.url, tenant=TENANT)
-        prometheus = story.start(
-            "prometheus", "prometheus", f"--config.file={story.write('prometheus.yml', config)}",
-            f"--storage.tsdb.path={story.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}")
-        url = f"http://127.0.0.1:{port}"
-        story.ready(prometheus, "Prometheus", lambda: request(f"{url}/-/ready")[0] == 200)
+        labels = '{zone: "%s"}'
+        scraper = Scraper(story, ouro, TENANT, {"node": (node_port, labels % "a"), "prometheus": (None, labels % "b")})
+        url = scraper.url
         sides = Sides(story, ouro, url)
 
         is_up = lambda job, value: ask(f"{url}/api/v1/query", {"query": f'up{{job="{job}"}} == {value}'})["result"]
         for job in ("node", "prometheus"):
             wait_for(f"the first scrape of {job}", lambda: is_up(job, 1))
-        start = int(time.time()) + 1
+        sides.touch()
+        start = time.time() + 2 + WINDOW
+        wait_for("full windows", lambda: time.time() > start)
+        start = int(start) + sides.quiet_moment()
         wait_for("some scrapes", lambda: time.time() > start + SECONDS / 3)
         node.end()
         wait_for("the exporter's absence", lambda: is_up("node", 0))
         node = story.start("node-exporter-again", *exporter)
         wait_for("the exporter's return", lambda: is_up("node", 1))
-        wait_for("enough scrapes", lambda: time.time() > start + SECONDS)
-        end = int(time.time())
-        wait_for("everything to be shipped", lambda: shipped(url, end))
+        end = start + SECONDS
+        wait_for("everything to be shipped", lambda: scraper.shipped(end))
 
         sides.compare(start, end, "from heads")
         sides.compare_names(start, end)
@@ -166,8 +157,8 @@ def main():
         sides.compare(start, end, "from segments")
         ouro.restart()
         sides.compare(start, end, "after a restart")
-        later = int(time.time())
-        wait_for("what was scraped since", lambda: shipped(url, later))
+        later = end + int(time.time() - end)
+        wait_for("what was scraped since", lambda: scraper.shipped(later))
         sides.compare(start, later, "from segments and heads, the restart included")
 
 

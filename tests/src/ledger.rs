@@ -91,7 +91,8 @@ impl Sender {
         let time = |row: u64| (self.base + n as i64) * 1_000_000 + row as i64;
         let streams = (0..3u64).map(|stream| {
             let labels = [("job", JOB.to_owned()), ("stream", stream.to_string())];
-            let rows = (0..4u64).map(|row| (time(row), format!("line {n} of {stream}, {row}{}", noise(n * 12 + row, self.padding))));
+            let rows = (0..4u64)
+                .map(|row| (time(row), format!("line {n} of {stream}, {row}{}", noise(n * 12 + row, self.padding))));
             (text(labels.iter().map(|(n, v)| (*n, v.as_str()))), rows.collect::<Vec<_>>())
         });
         let streams: Vec<_> = streams.collect();
@@ -123,7 +124,10 @@ impl Sender {
         let series: Vec<Series> = series.collect();
         let rows = series.iter().flat_map(|series| {
             let labels = text(series.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-            series.samples.iter().map(move |(time, value)| (self.tenant.clone(), labels.clone(), *time, value.to_string()))
+            series
+                .samples
+                .iter()
+                .map(move |(time, value)| (self.tenant.clone(), labels.clone(), *time, value.to_string()))
         });
         let rows = rows.collect();
         let (kind, body) = match n % 4 < 2 {
@@ -284,8 +288,11 @@ fn span(book: &BTreeMap<Row, Sent>, tenant: &str) -> (i64, i64) {
 fn compare(book: &BTreeMap<Row, Sent>, found: Vec<Row>, what: &str) {
     let mut counts: BTreeMap<Row, u32> = BTreeMap::new();
     found.into_iter().for_each(|row| *counts.entry(row).or_default() += 1);
-    let lost: Vec<&Row> =
-        book.iter().filter(|(row, sent)| **sent == Sent::Acked && !counts.contains_key(*row)).map(|(row, _)| row).collect();
+    let lost: Vec<&Row> = book
+        .iter()
+        .filter(|(row, sent)| **sent == Sent::Acked && !counts.contains_key(*row))
+        .map(|(row, _)| row)
+        .collect();
     let twice: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
     let strange: Vec<_> = counts.keys().filter(|row| !book.contains_key(*row)).collect();
     let good = lost.is_empty() && twice.is_empty() && strange.is_empty();

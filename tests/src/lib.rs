@@ -4,6 +4,7 @@
 pub mod client;
 pub mod ledger;
 pub mod process;
+pub mod records;
 pub mod remote_write;
 pub mod s3;
 pub mod tidy;

@@ -64,7 +64,11 @@ impl Compactor {
         let listed = inner.store.list("segments").await?;
         let catalog = self.catalog().await?;
         for object in due::orphans(&catalog, &listed, now, inner.settings.grace) {
-            tracing::info!(object = object.name, bytes = object.bytes, "swept an object that the catalog does not name");
+            tracing::info!(
+                object = object.name,
+                bytes = object.bytes,
+                "swept an object that the catalog does not name"
+            );
             inner.store.delete(&object.name).await?;
             inner.swept.fetch_add(1, Ordering::Relaxed);
             inner.swept_bytes.fetch_add(object.bytes, Ordering::Relaxed);
@@ -92,7 +96,12 @@ impl Compactor {
     pub fn meters(&self, out: &mut Exposition) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let inner = &self.inner;
-        out.counter("ouro_compactor_expired_segments_total", "Segments past their retention.", &[], load(&inner.expired));
+        out.counter(
+            "ouro_compactor_expired_segments_total",
+            "Segments past their retention.",
+            &[],
+            load(&inner.expired),
+        );
         out.counter("ouro_compactor_swept_objects_total", "Orphans that were deleted.", &[], load(&inner.swept));
         out.counter("ouro_compactor_swept_bytes_total", "Their bytes.", &[], load(&inner.swept_bytes));
     }

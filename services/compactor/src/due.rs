@@ -80,11 +80,8 @@ mod tests {
     #[test]
     fn only_old_objects_without_a_name_in_the_catalog_go() {
         let now = SystemTime::now();
-        let object = |name: &str, age: u64| Listed {
-            name: name.into(),
-            bytes: 1,
-            modified: now - Duration::from_secs(age),
-        };
+        let object =
+            |name: &str, age: u64| Listed { name: name.into(), bytes: 1, modified: now - Duration::from_secs(age) };
         let listed = [object("segments/a", 900), object("segments/b", 900), object("segments/c", 10)];
         let catalog = catalog(Signal::Logs, &[("a", 1)]);
         let gone: Vec<_> = orphans(&catalog, &listed, now, Duration::from_secs(60)).map(|o| o.name.as_str()).collect();

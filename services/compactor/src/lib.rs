@@ -9,5 +9,5 @@ mod standalone;
 
 pub use compactor::Compactor;
 pub use error::Error;
-pub use standalone::standalone;
 pub use settings::Settings;
+pub use standalone::standalone;

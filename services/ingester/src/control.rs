@@ -103,14 +103,22 @@ impl Control {
     pub async fn propose_raw(&self, command: Bytes) -> Result<Bytes, Error> {
         let group = self.shared.group.get().ok_or(Error::Control(consensus::Error::Stopping))?;
         let reply = group.propose_urgent(command).await.map_err(Error::Control)?.reply;
-        self.compact(group).await;
+        self.compact(group, SNAPSHOT_EVERY).await;
         Ok(reply)
     }
 
-    async fn compact(&self, group: &Group) {
+    /// Cuts the log now: it may hold a segment that a full disk needs.
+    pub async fn cut(&self) {
+        if let Some(group) = self.shared.group.get() {
+            self.compact(group, 1).await;
+        }
+    }
+
+    /// Cuts the log if so many entries were applied since the last time.
+    async fn compact(&self, group: &Group, entries: u64) {
         let (through, catalog) = {
             let mut state = self.shared.lock();
-            if state.applied < state.snapshot + SNAPSHOT_EVERY {
+            if state.applied < state.snapshot + entries {
                 return;
             }
             state.snapshot = state.applied;

@@ -14,6 +14,8 @@ pub enum Error {
     HeadsFull { used: ByteSize, limit: ByteSize },
     #[error("batches on their way take {used}, the limit is {limit} (ingester.memory.in_flight)")]
     Busy { used: ByteSize, limit: ByteSize },
+    #[error("shard {shard} is answering as many reads as it may (ingester.reads)")]
+    Reads { shard: ShardId },
     #[error("the entry cannot be read: {0}")]
     Entry(#[from] wire::error::DecodeError),
     #[error("an entry of {found} was sent to shard {shard}")]
@@ -40,9 +42,11 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Error::Consensus { source, .. } | Error::Control(source) => source.reason(),
-            Error::NotHere { .. } | Error::HeadsFull { .. } | Error::Busy { .. } | Error::StoreAway { .. } => {
-                Reason::Unavailable
-            }
+            Error::NotHere { .. }
+            | Error::Reads { .. }
+            | Error::HeadsFull { .. }
+            | Error::Busy { .. }
+            | Error::StoreAway { .. } => Reason::Unavailable,
             Error::Entry(error) => error.reason(),
             Error::Signal { .. } => Reason::BadInput,
             Error::Logs(error) => error.reason(),

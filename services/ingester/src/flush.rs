@@ -1,8 +1,8 @@
 //! Writes heads to the object store, in the order that makes every row appear once.
 //!
-//! 1. Cut the head at an applied index. 2. Write one segment. 3. Have the catalog take it, which it does only where
-//! the shard's last segment ended. 4. Log that it is flushed: applying that drops the cut rows. 5. Cut the log.
-//! A crash between any two steps leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
+//! Cut the head at an applied index; write one segment; have the catalog take it, which it does only where the shard's
+//! last segment ended; log that it is flushed, which drops the cut rows; cut the log. A crash between any two steps
+//! leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
 
 use crate::control::Control;
 use crate::error::Error;
@@ -146,7 +146,7 @@ impl Flusher {
         }
     }
 
-    /// Steps 3 and 4.
+    /// Has the catalog take the segment, and logs that it did.
     async fn publish<H: Head>(&self, shard: &Shard<H>, entry: SegmentEntry) -> Result<(), Error> {
         let counted = (entry.rows, entry.raw_bytes, entry.bytes);
         let (name, own) = (entry.name.clone(), entry.through);
@@ -178,7 +178,7 @@ impl Flusher {
         Ok(())
     }
 
-    /// Step 5: the log is cut up to the last flush.
+    /// Cuts the log up to the last flush.
     async fn release<H: Head>(&self, shard: &Shard<H>) -> Result<(), Error> {
         let (through, snapshot) = shard.snapshot();
         let group = shard.group()?;

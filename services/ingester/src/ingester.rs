@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use telemetry::Exposition;
 use tenancy::LimitTable;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use transport::{rows, status, v1};
@@ -47,6 +47,7 @@ struct Inner {
     limits: Arc<LimitTable>,
     compute: Compute,
     memory: MemorySettings,
+    reads: Arc<Semaphore>,
     in_flight: InFlight,
     counts: Arc<Counts>,
     away: watch::Receiver<Option<Away>>,
@@ -91,6 +92,7 @@ impl Ingester {
             limits,
             compute: node.compute().clone(),
             memory: settings.memory.clone(),
+            reads: Arc::new(Semaphore::new(settings.reads)),
             in_flight: InFlight::new(settings.memory.in_flight),
             counts: flusher.counts.clone(),
             away: watched,
@@ -101,7 +103,7 @@ impl Ingester {
         Ok(ingester)
     }
 
-    /// An idle group that holds the log's oldest segment is flushed, so that the segment can go.
+    /// The group that holds the log's oldest segment is flushed, so that the segment can go.
     async fn watch_pressure(self, node: Node) {
         let mut stopping = node.stopping();
         loop {
@@ -109,18 +111,18 @@ impl Ingester {
                 () = stopping.wait() => return,
                 () = tokio::time::sleep(PRESSURE_CHECK) => {}
             }
-            match self.inner.host.journal_pressure().and_then(ShardId::from_group) {
-                Some(shard) if shard.signal == Signal::Logs => self.want_flush(&self.inner.logs, shard),
-                Some(shard) => self.want_flush(&self.inner.metrics, shard),
-                None => {}
+            if let Some(oldest) = self.inner.host.journal_pressure() {
+                self.relieve(oldest).await;
             }
         }
     }
 
-    fn want_flush<H: Head>(&self, shards: &[Arc<Shard<H>>], id: ShardId) {
-        if let Some(shard) = shards.iter().find(|s| s.id == id) {
-            shard.wanted.notify_one();
-        }
+    /// Groups without rows hold segments by entries of Raft's own; to cut those costs little, so all of them are.
+    async fn relieve(&self, oldest: GroupId) {
+        self.inner.control.cut().await;
+        let oldest = ShardId::from_group(oldest);
+        wake(&self.inner.logs, oldest);
+        wake(&self.inner.metrics, oldest);
     }
 
     pub fn control(&self) -> &Control {
@@ -146,7 +148,8 @@ impl Ingester {
         let shard = rows::shard_id(request.shard).map_err(|_| Error::Entry(wire::error::DecodeError::Truncated))?;
         let used = self.heads_memory();
         if used > inner.memory.heads.0 {
-            inner.metrics.iter().for_each(|s| s.wanted.notify_one());
+            inner.logs.iter().for_each(|shard| want(shard));
+            inner.metrics.iter().for_each(|shard| want(shard));
             return Err(Error::HeadsFull { used: ByteSize(used), limit: inner.memory.heads });
         }
         let _charge = inner.in_flight.charge(request.entry.len() as u64)?;
@@ -154,7 +157,9 @@ impl Ingester {
         let window = move |tenant: &TenantId| limits.of(tenant).out_of_order_window;
         match shard.signal {
             Signal::Logs => append::append(find(&inner.logs, shard)?, request.entry, window, &inner.compute).await,
-            Signal::Metrics => append::append(find(&inner.metrics, shard)?, request.entry, window, &inner.compute).await,
+            Signal::Metrics => {
+                append::append(find(&inner.metrics, shard)?, request.entry, window, &inner.compute).await
+            }
         }
     }
 
@@ -169,14 +174,14 @@ impl Ingester {
             range: TimeRange::new(request.min_time, request.max_time),
             contains: request.contains,
         };
-        let (inner, compute) = (&self.inner, self.inner.compute.clone());
+        let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
             Signal::Logs => match find(&inner.logs, shard) {
-                Ok(shard) => select::select(shard, question, request.max_bytes, compute).await,
+                Ok(shard) => select::select(shard, question, request.max_bytes, reads).await,
                 Err(error) => Err(error),
             },
             Signal::Metrics => match find(&inner.metrics, shard) {
-                Ok(shard) => select::select(shard, question, request.max_bytes, compute).await,
+                Ok(shard) => select::select(shard, question, request.max_bytes, reads).await,
                 Err(error) => Err(error),
             },
         };
@@ -213,6 +218,11 @@ impl Ingester {
     fn head_meters(&self, out: &mut Exposition, signal: Signal, stats: &[Stats]) {
         crate::meters::heads(out, signal, stats);
     }
+}
+
+/// Wakes the flushes of one shard, and of those that have nothing to flush but may have a log to cut.
+fn wake<H: Head>(shards: &[Arc<Shard<H>>], named: Option<ShardId>) {
+    shards.iter().filter(|s| Some(s.id) == named || s.stats().rows == 0).for_each(|s| s.wanted.notify_one());
 }
 
 fn want<H: Head>(shard: &Shard<H>) {

@@ -15,12 +15,12 @@ mod meters;
 mod metrics_head;
 mod select;
 mod settings;
-mod standalone;
 mod shard;
 mod signal;
 mod snapshot;
+mod standalone;
 
 pub use error::Error;
 pub use ingester::{Health, Ingester};
-pub use standalone::standalone;
 pub use settings::{FlushSettings, MemorySettings, Settings};
+pub use standalone::standalone;

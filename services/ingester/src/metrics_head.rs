@@ -24,7 +24,7 @@ impl Head for MetricsHead {
     type View = metrics::View;
 
     fn new(settings: &metrics::Settings) -> MetricsHead {
-        MetricsHead(metrics::Head::new(settings.clone()))
+        MetricsHead(metrics::Head::new(*settings))
     }
 
     /// Takes out samples that are too old for their series or contradict one that is stored.
@@ -75,12 +75,7 @@ impl Head for MetricsHead {
 
     fn stats(&self) -> Stats {
         let stats = self.0.stats();
-        Stats {
-            rows: stats.rows,
-            raw_bytes: stats.raw_bytes,
-            memory_bytes: stats.memory_bytes,
-            series: stats.series,
-        }
+        Stats { rows: stats.rows, raw_bytes: stats.raw_bytes, memory_bytes: stats.memory_bytes, series: stats.series }
     }
 
     fn select(view: &metrics::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {

@@ -1,14 +1,16 @@
 //! Reads heads for queriers, away from the threads that write, and never more than was asked for.
+//!
+//! An answer waits for its reader, message by message, so answers are bounded in number and not by a pool: a reader
+//! that takes its shards one after the other would otherwise wait for answers that wait for each other.
 
 use crate::error::Error;
 use crate::shard::Shard;
 use crate::signal::{Head, Question, Reply};
 use model::ByteSize;
-use node::{Compute, Pool};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
-use tokio::sync::mpsc;
 use tonic::Status;
 use transport::{status, v1};
 
@@ -24,8 +26,11 @@ pub async fn select<H: Head>(
     shard: &Arc<Shard<H>>,
     question: Question,
     max_bytes: u64,
-    compute: Compute,
+    reads: &Arc<Semaphore>,
 ) -> Result<Messages, Error> {
+    let Ok(Ok(permit)) = tokio::time::timeout(CONFIRM, reads.clone().acquire_owned()).await else {
+        return Err(Error::Reads { shard: shard.id });
+    };
     let confirmed = shard.group()?.read_index(Instant::now() + CONFIRM).await;
     confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
     let (flushed, view) = shard.view()?;
@@ -33,8 +38,9 @@ pub async fn select<H: Head>(
     let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version });
     // The channel is empty and has room.
     let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
-    tokio::spawn(async move {
-        compute.run(Pool::Reads, move || answer::<H>(&view, &question, max_bytes, &sender)).await;
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        answer::<H>(&view, &question, max_bytes, &sender);
     });
     Ok(receiver)
 }

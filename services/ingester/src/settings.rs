@@ -4,13 +4,15 @@ use model::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// When heads are written to the object store.
     pub flush: FlushSettings,
     /// How much memory heads and batches on their way may take.
     pub memory: MemorySettings,
+    /// How many reads of heads may be under way; one query asks every shard of its signal.
+    pub reads: usize,
     /// The replicated log.
     pub consensus: consensus::Settings,
     /// The encoding of logs.
@@ -46,6 +48,19 @@ pub struct MemorySettings {
     pub heads: ByteSize,
     /// Batches that are being logged and applied.
     pub in_flight: ByteSize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            flush: FlushSettings::default(),
+            memory: MemorySettings::default(),
+            reads: 256,
+            consensus: consensus::Settings::default(),
+            logs: logs::Settings::default(),
+            metrics: metrics::Settings::default(),
+        }
+    }
 }
 
 impl Default for FlushSettings {

@@ -104,10 +104,6 @@ impl<H: Head> Shard<H> {
         self.lock().since
     }
 
-    pub fn flushed(&self) -> Flushed {
-        self.lock().flushed
-    }
-
     /// The index of the last entry that brought rows: flushed up to it, all of them are in the object store.
     pub fn rows_through(&self) -> u64 {
         self.lock().rows_through
@@ -130,10 +126,13 @@ impl<H: Head> Shard<H> {
         Ok(Some(cut))
     }
 
-    /// The snapshot that stands for everything up to the last flush.
+    /// The snapshot that stands for everything up to the last flush, and for what came after it as long as that was
+    /// no rows: entries of Raft's own must not hold the log.
     pub fn snapshot(&self) -> (u64, Bytes) {
         let state = self.lock();
-        (state.flushed.through, snapshot::encode(state.flushed, &state.recent, state.flushed.through))
+        let empty = state.cut.is_none() && state.head.stats().rows == 0;
+        let through = if empty { state.applied } else { state.flushed.through };
+        (through, snapshot::encode(state.flushed, &state.recent, through))
     }
 
     /// Hands over bodies until their batches are applied.

@@ -89,4 +89,3 @@ pub fn emit_labels(all: Vec<Labels>, emit: Emit<'_>) {
         }
     }
 }
-

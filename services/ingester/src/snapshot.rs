@@ -87,7 +87,9 @@ mod tests {
     #[test]
     fn a_snapshot_has_the_batches_before_it() {
         let mut recent = Recent::default();
-        (1..=5).for_each(|n| drop(recent.add(n, BatchId(n.into()))));
+        for n in 1..=5 {
+            assert!(recent.add(n, BatchId(n.into())));
+        }
         let flushed = Flushed { through: 3, version: 8 };
         let data = encode(flushed, &recent, 3);
         let (back, mut recent) = decode(data.clone()).expect("reads");

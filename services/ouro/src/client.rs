@@ -25,7 +25,9 @@ pub fn run(command: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match runtime.block_on(command) {
         Ok(()) => ExitCode::SUCCESS,
         // `ouro query … | head` is no failure.
-        Err(error) if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
+        Err(error)
+            if error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) =>
+        {
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -37,6 +37,7 @@ pub async fn serve(settings: Settings, node: Node, captured: Captured) -> anyhow
         let observer = Observer { process, captured, push: app.clone(), interval: settings.observe.interval };
         node.spawn("observer", observer.run(node.stopping()));
     }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %at, data = %settings.data.display(), "ready");
     banner(&settings, at, start.elapsed());
     let mut stopping = node.stopping();
     axum::serve(listener, app).with_graceful_shutdown(async move { stopping.wait().await }).await?;
@@ -54,7 +55,6 @@ pub struct Roles {
     pub querier: Querier,
     pub compactor: Compactor,
     pub ruler: Ruler,
-    pub store: Store,
 }
 
 impl Roles {
@@ -77,7 +77,7 @@ impl Roles {
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;
         node.spawn("ruler", ruler.clone().run(node.stopping()));
-        Ok(Roles { distributor, ingester, querier, compactor, ruler, store })
+        Ok(Roles { distributor, ingester, querier, compactor, ruler })
     }
 
     fn router(&self) -> Router {

@@ -15,6 +15,14 @@ impl QueryError {
         QueryError { reason, text: text.into() }
     }
 
+    /// With the name of the segment that it is about: whoever must mend it needs to know which.
+    pub fn within(self, segment: &str) -> QueryError {
+        match self.text.contains(segment) {
+            true => self,
+            false => QueryError { text: format!("segment {segment}: {}", self.text), ..self },
+        }
+    }
+
     pub fn bad(text: impl Into<String>) -> QueryError {
         QueryError::new(Reason::BadInput, text)
     }

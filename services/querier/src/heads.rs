@@ -2,7 +2,8 @@
 
 use crate::error::QueryError;
 use model::{Matcher, Reason, ShardCounts, ShardId, Signal, TenantId, TimeRange};
-use transport::v1::{SelectRequest, View, What, read_client::ReadClient, select_reply::Reply};
+use tonic::Streaming;
+use transport::v1::{SelectReply, SelectRequest, View, What, read_client::ReadClient, select_reply::Reply};
 use transport::{Link, link::MAX_MESSAGE, rows};
 
 pub struct Heads {
@@ -22,14 +23,21 @@ pub struct Question<'a> {
     pub max_bytes: u64,
 }
 
-/// One shard's answer.
+/// One shard's answer: where its head begins, and what was asked for, message by message.
 pub struct HeadRows {
     pub shard: ShardId,
     /// The head has the rows after this log index; segments have those before.
     pub flushed: u64,
     /// A catalog of this version knows these segments.
     pub version: u64,
-    pub rows: Vec<Reply>,
+    messages: Streaming<SelectReply>,
+}
+
+impl HeadRows {
+    /// The next message; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Reply>, QueryError> {
+        Ok(self.messages.message().await?.and_then(|message| message.reply))
+    }
 }
 
 impl Heads {
@@ -37,7 +45,7 @@ impl Heads {
         Heads { client: ReadClient::new(link).max_decoding_message_size(MAX_MESSAGE), shards }
     }
 
-    /// Every shard's answer, or the error of the first that has none: an answer that silently lacks a shard would
+    /// The beginning of every shard's answer, or the error of the first that has none: an answer that silently lacks a shard would
     /// not be true.
     pub async fn ask(&self, question: &Question<'_>) -> Result<Vec<HeadRows>, QueryError> {
         let shards = self.shards.shards(question.signal);
@@ -60,10 +68,6 @@ impl Heads {
         let Some(Reply::View(View { flushed, version })) = messages.message().await?.and_then(|m| m.reply) else {
             return Err(QueryError::new(Reason::Internal, format!("shard {shard} did not say where its head begins")));
         };
-        let mut rows = Vec::new();
-        while let Some(message) = messages.message().await? {
-            rows.extend(message.reply);
-        }
-        Ok(HeadRows { shard, flushed, version, rows })
+        Ok(HeadRows { shard, flushed, version, messages })
     }
 }

@@ -14,11 +14,11 @@ mod merge;
 mod querier;
 mod segments;
 mod settings;
-mod standalone;
 mod source;
+mod standalone;
 
 pub use api::router;
 pub use error::QueryError;
 pub use querier::{Links, Querier};
-pub use standalone::standalone;
 pub use settings::Settings;
+pub use standalone::standalone;

@@ -93,7 +93,8 @@ mod tests {
         let new = vec![series("a", &[2, 3], 2.0), series("b", &[9], 2.0)];
         let merge = Merge::new(vec![Box::new(old.into_iter()), Box::new(new.into_iter())], Labels::cmp);
         let all: Vec<Series> = merge.collect::<Result<_, _>>().expect("no error");
-        let got: Vec<_> = all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.clone(), s.values.clone())).collect();
+        let got: Vec<_> =
+            all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.clone(), s.values.clone())).collect();
         let want = [
             ("a".to_owned(), vec![1, 2, 3], vec![1.0, 1.0, 2.0]),
             ("b".to_owned(), vec![9], vec![2.0]),
@@ -106,7 +107,7 @@ mod tests {
     fn an_error_ends_it() {
         let bad = vec![series("a", &[1], 1.0), Err("broken".to_owned()), series("z", &[1], 1.0)];
         let got: Vec<_> = Merge::new(vec![Box::new(bad.into_iter())], Labels::cmp).collect();
-        assert_eq!(got.len(), 1);
-        assert_eq!(got[0].as_ref().err().map(String::as_str), Some("broken"));
+        assert_eq!(got.len(), 2, "the series before the error, then the error, then nothing");
+        assert_eq!(got[1].as_ref().err().map(String::as_str), Some("broken"));
     }
 }

@@ -70,6 +70,11 @@ impl Querier {
         let load = |count: &AtomicU64| count.load(std::sync::atomic::Ordering::Relaxed);
         let counts = &self.inner.counts;
         out.counter("ouro_queries_total", "Queries that were asked.", &[], load(&counts.queries));
-        out.counter("ouro_query_failures_total", "Queries that were answered with an error.", &[], load(&counts.failures));
+        out.counter(
+            "ouro_query_failures_total",
+            "Queries that were answered with an error.",
+            &[],
+            load(&counts.failures),
+        );
     }
 }

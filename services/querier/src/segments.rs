@@ -28,7 +28,7 @@ impl Segments {
             return Ok(Some(reader));
         }
         let Some(part) = self.open(name)?.part(tenant) else { return Ok(None) };
-        let reader = Arc::new(logs::Reader::open(part)?);
+        let reader = Arc::new(logs::Reader::open(part).map_err(within(name))?);
         self.logs.insert(key, reader.clone());
         Ok(Some(reader))
     }
@@ -40,7 +40,7 @@ impl Segments {
             return Ok(Some(reader));
         }
         let Some(part) = self.open(name)?.part(tenant) else { return Ok(None) };
-        let reader = Arc::new(metrics::Reader::open(part)?);
+        let reader = Arc::new(metrics::Reader::open(part).map_err(within(name))?);
         self.metrics.insert(key, reader.clone());
         Ok(Some(reader))
     }
@@ -49,8 +49,13 @@ impl Segments {
         if let Some(segment) = self.opened.get(name) {
             return Ok(segment);
         }
-        let segment = Arc::new(Segment::open(self.store.object(name))?);
+        let segment = Arc::new(Segment::open(self.store.object(name)).map_err(within(name))?);
         self.opened.insert(name.to_owned(), segment.clone());
         Ok(segment)
     }
+}
+
+/// Says in which segment it happened.
+pub fn within<E: Into<QueryError>>(name: &str) -> impl Fn(E) -> QueryError {
+    move |error| error.into().within(name)
 }

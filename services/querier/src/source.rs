@@ -8,10 +8,11 @@ use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::merge::Merge;
 use crate::querier::Parts;
+use crate::segments::within;
 use catalog::SegmentEntry;
 use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
-use model::{Exemplar, Labels, LogPage, Matcher, Metadata, Series, Signal, TenantId, TimeRange};
-use std::collections::{BTreeMap, BTreeSet};
+use model::{Exemplar, Labels, Matcher, Metadata, Series, Signal, TenantId, TimeRange};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
@@ -27,8 +28,32 @@ pub struct TenantRows {
 
 /// The heads' rows, and the segments that have the rest, oldest first.
 struct Snapshot {
-    heads: Vec<Reply>,
+    heads: Replies,
     segments: Vec<Arc<SegmentEntry>>,
+}
+
+/// What heads answer, message by message: never all of it in memory. Blocks.
+struct Replies {
+    heads: Vec<HeadRows>,
+    runtime: Handle,
+}
+
+impl Iterator for Replies {
+    type Item = Result<Reply, QueryError>;
+
+    fn next(&mut self) -> Option<Result<Reply, QueryError>> {
+        loop {
+            let head = self.heads.last_mut()?;
+            match self.runtime.block_on(head.next()) {
+                Ok(Some(reply)) => return Some(Ok(reply)),
+                Ok(None) => drop(self.heads.pop()),
+                Err(error) => {
+                    self.heads.clear();
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
 }
 
 impl TenantRows {
@@ -56,27 +81,32 @@ impl TenantRows {
                 .cloned()
                 .collect();
             segments.sort_by_key(|segment| (segment.after, segment.shard));
-            Ok(Snapshot { heads: heads.into_iter().flat_map(|head| head.rows).collect(), segments })
+            Ok(Snapshot { heads: Replies { heads, runtime: self.runtime.clone() }, segments })
         })
     }
 
     /// The label sets that have rows within the range.
-    pub fn series(&self, signal: Signal, matchers: &[Matcher], range: TimeRange) -> Result<BTreeSet<Labels>, QueryError> {
+    pub fn series(
+        &self,
+        signal: Signal,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<HashSet<Labels>, QueryError> {
         let snapshot = self.snapshot(signal, What::Series, matchers, range, &[])?;
-        let mut all = BTreeSet::new();
+        let mut all = HashSet::new();
         for reply in snapshot.heads {
-            if let Reply::Labels(packed) = reply {
+            if let Reply::Labels(packed) = reply? {
                 all.insert(rows::labels(&packed)?);
             }
         }
         for segment in &snapshot.segments {
             let found = match signal {
                 Signal::Logs => match self.parts.segments.logs(&segment.name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range)?,
+                    Some(reader) => reader.series(matchers, range).map_err(within(&segment.name))?,
                     None => Vec::new(),
                 },
                 Signal::Metrics => match self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range)?,
+                    Some(reader) => reader.series(matchers, range).map_err(within(&segment.name))?,
                     None => Vec::new(),
                 },
             };
@@ -85,18 +115,46 @@ impl TenantRows {
         Ok(all)
     }
 
+    /// The values of a label of metrics. Without matchers, segments answer from their label index alone.
+    pub fn metric_label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let mut values = HashSet::new();
+        let snapshot = self.snapshot(Signal::Metrics, What::Series, matchers, range, &[])?;
+        for reply in snapshot.heads {
+            if let Reply::Labels(packed) = reply? {
+                values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
+            }
+        }
+        for segment in &snapshot.segments {
+            let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? else { continue };
+            if matchers.is_empty() {
+                values.extend(reader.label_values(name)?);
+            } else {
+                let series = reader.series(matchers, range)?;
+                values.extend(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)));
+            }
+        }
+        Ok(values.into_iter().collect())
+    }
+
     /// What the tenant's metric families are; the newest of each.
     pub fn metadata(&self) -> Result<BTreeMap<String, BTreeSet<Metadata>>, QueryError> {
         let snapshot = self.snapshot(Signal::Metrics, What::Metadata, &[], TimeRange::ALL, &[])?;
         let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
-        let mut add = |metadata: Metadata| drop(all.entry(metadata.family.clone()).or_default().insert(metadata));
+        let mut add = |metadata: Metadata| {
+            all.entry(metadata.family.clone()).or_default().insert(metadata);
+        };
         for segment in &snapshot.segments {
             if let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                reader.metadata()?.into_iter().for_each(&mut add);
+                reader.metadata().map_err(within(&segment.name))?.into_iter().for_each(&mut add);
             }
         }
         for reply in snapshot.heads {
-            if let Reply::Metadata(metadata) = reply {
+            if let Reply::Metadata(metadata) = reply? {
                 add(rows::read_metadata(metadata));
             }
         }
@@ -112,13 +170,13 @@ impl TenantRows {
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for segment in &snapshot.segments {
             if let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                for (labels, exemplars) in reader.exemplars(matchers, range)? {
+                for (labels, exemplars) in reader.exemplars(matchers, range).map_err(within(&segment.name))? {
                     all.entry(labels).or_default().extend(exemplars);
                 }
             }
         }
         for reply in snapshot.heads {
-            if let Reply::Exemplars(message) = reply {
+            if let Reply::Exemplars(message) = reply? {
                 let (labels, exemplars) = rows::read_exemplar_rows(message)?;
                 all.entry(labels).or_default().extend(exemplars);
             }
@@ -127,10 +185,11 @@ impl TenantRows {
         Ok(all)
     }
 
-    fn series_of_heads(heads: Vec<Reply>) -> Result<Vec<Series>, QueryError> {
-        let mut all = Vec::with_capacity(heads.len());
+    /// The series of heads in the order of segments, so that they can be merged.
+    fn series_of_heads(heads: Replies) -> Result<Vec<Series>, QueryError> {
+        let mut all = Vec::new();
         for reply in heads {
-            if let Reply::Series(message) = reply {
+            if let Reply::Series(message) = reply? {
                 all.push(rows::read_series_rows(message)?);
             }
         }
@@ -138,16 +197,12 @@ impl TenantRows {
         Ok(all)
     }
 
-    fn pages_of<'a>(
-        &'a self,
-        segment: &SegmentEntry,
-        selection: &logs::Selection,
-    ) -> Result<PageIter<'a>, QueryError> {
+    fn pages_of<'a>(&'a self, segment: &SegmentEntry, selection: &logs::Selection) -> Result<PageIter<'a>, QueryError> {
         match self.parts.segments.logs(&segment.name, &self.tenant)? {
             None => Ok(Box::new(std::iter::empty())),
             Some(reader) => {
-                let pages = reader.pages(selection);
-                Ok(Box::new(pages.map(|page| page.map_err(|e| QueryError::from(e).into()))))
+                let (pages, name) = (reader.pages(selection), segment.name.clone());
+                Ok(Box::new(pages.map(move |page| page.map_err(|e| within(&name)(e).into()))))
             }
         }
     }
@@ -160,8 +215,9 @@ impl SeriesSource for TenantRows {
         for segment in &snapshot.segments {
             let reader = self.parts.segments.metrics(&segment.name, &self.tenant)?;
             if let Some(reader) = reader {
-                let series = reader.select_shared(matchers, range).map_err(QueryError::from)?;
-                sources.push(Box::new(series.map(|s| s.map_err(|e| QueryError::from(e).into()))));
+                let series = reader.select_shared(matchers, range).map_err(within(&segment.name))?;
+                let name = segment.name.clone();
+                sources.push(Box::new(series.map(move |s| s.map_err(|e| within(&name)(e).into()))));
             }
         }
         let heads = TenantRows::series_of_heads(snapshot.heads)?;
@@ -175,15 +231,11 @@ impl PageSource for TenantRows {
         let LogSelection { matchers, range, contains, order, .. } = selection;
         let mut snapshot = self.snapshot(Signal::Logs, What::Rows, matchers, *range, contains)?;
         let wanted = logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone() };
-        let pages: Result<Vec<LogPage>, _> = snapshot
-            .heads
-            .drain(..)
-            .filter_map(|reply| match reply {
-                Reply::Logs(message) => Some(rows::read_log_rows(message)),
-                _ => None,
-            })
-            .collect();
-        let heads: PageIter<'_> = Box::new(pages.map_err(QueryError::from)?.into_iter().map(Ok));
+        let heads: PageIter<'_> = Box::new(snapshot.heads.filter_map(|reply| match reply {
+            Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
+            Ok(_) => None,
+            Err(error) => Some(Err(error.into())),
+        }));
         if *order == Order::Backward {
             snapshot.segments.reverse();
         }

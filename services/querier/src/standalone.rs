@@ -69,7 +69,8 @@ pub fn standalone() -> ExitCode {
         let compute = node.compute().clone();
         let querier = Querier::new(links, settings.shards, store, limits, &settings.querier, compute);
         let listen = settings.listen;
-        let listener = tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
+        let listener =
+            tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
         println!("querier is ready: query http://{listen}, heads are at {}", settings.ingester);
         let mut stopping = node.stopping();
         let served = axum::serve(listener, router(querier));

@@ -17,7 +17,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub enum Door {
     /// Their routes, in this process.
     InProcess(Router),
-    Remote { http: reqwest::Client, querier: String, distributor: String },
+    Remote {
+        http: reqwest::Client,
+        querier: String,
+        distributor: String,
+    },
 }
 
 impl Door {

@@ -14,5 +14,5 @@ mod standalone;
 pub use door::Door;
 pub use error::Error;
 pub use ruler::Ruler;
-pub use standalone::standalone;
 pub use settings::Settings;
+pub use standalone::standalone;

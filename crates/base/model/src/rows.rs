@@ -57,7 +57,10 @@ impl LogPage {
 
     /// About how many bytes this takes in memory, for budgets.
     pub fn size(&self) -> usize {
-        self.text.len() + self.times.len() * 12 + self.metadata.iter().map(|m| m.packed().len() + 16).sum::<usize>() + 128
+        self.text.len()
+            + self.times.len() * 12
+            + self.metadata.iter().map(|m| m.packed().len() + 16).sum::<usize>()
+            + 128
     }
 }
 
@@ -101,7 +104,8 @@ impl Series {
     /// About how many bytes this takes in memory, for budgets.
     pub fn size(&self) -> usize {
         let labels = self.labels.as_ref().map_or(0, |l| l.packed().len());
-        let histograms: usize = self.histograms.iter().map(|h| 160 + 8 * (h.value.positive.len() + h.value.negative.len())).sum();
+        let histograms: usize =
+            self.histograms.iter().map(|h| 160 + 8 * (h.value.positive.len() + h.value.negative.len())).sum();
         labels + 16 * self.times.len() + 8 * self.starts.len() + histograms + 128
     }
 

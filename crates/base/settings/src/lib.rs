@@ -6,4 +6,4 @@
 pub mod duration;
 mod load;
 
-pub use load::{Sources, SettingsError, render};
+pub use load::{SettingsError, Sources, render};

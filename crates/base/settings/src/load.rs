@@ -58,8 +58,7 @@ impl Sources {
     pub fn load<T: Default + Serialize + DeserializeOwned>(&self) -> Result<T, SettingsError> {
         let mut figment = Figment::from(Serialized::defaults(T::default()));
         if let Some(path) = &self.file {
-            std::fs::metadata(path)
-                .map_err(|e| SettingsError::File { path: path.clone(), why: e.to_string() })?;
+            std::fs::metadata(path).map_err(|e| SettingsError::File { path: path.clone(), why: e.to_string() })?;
             figment = match path.extension().and_then(|e| e.to_str()) {
                 Some("toml") => figment.merge(Toml::file_exact(path)),
                 Some("yaml" | "yml") => figment.merge(Yaml::file_exact(path)),

@@ -28,9 +28,6 @@ pub struct Limits {
     pub max_label_name_length: u32,
     /// `limits.max_label_value_length`: bytes of a label's value.
     pub max_label_value_length: u32,
-    /// `limits.max_series`: series of a tenant with samples in a shard's head; null or "unlimited" for none.
-    #[serde(with = "unlimited")]
-    pub max_series: Option<u64>,
     /// `limits.creation_grace`: how far in the future a row may lie; null or "unlimited" for any.
     #[serde(with = "settings::duration::option")]
     pub creation_grace: Option<Duration>,
@@ -54,11 +51,6 @@ pub struct Limits {
     /// `limits.max_query_range`: the longest time range of a query; null or "unlimited" for any.
     #[serde(with = "settings::duration::option")]
     pub max_query_range: Option<Duration>,
-    /// `limits.max_query_series`: series that a query may select; null or "unlimited" for any.
-    #[serde(with = "unlimited")]
-    pub max_query_series: Option<u64>,
-    /// `limits.max_queries`: queries that may run at once, for each querier.
-    pub max_queries: u32,
     /// `limits.max_log_rows`: the highest `limit` of a log query.
     pub max_log_rows: u32,
     /// `limits.promql_experimental`: whether PromQL's experimental functions may be used.
@@ -79,7 +71,6 @@ impl Default for Limits {
             max_label_names: 40,
             max_label_name_length: 1024,
             max_label_value_length: 4096,
-            max_series: None,
             creation_grace: Some(Duration::from_secs(10 * 60)),
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
@@ -88,8 +79,6 @@ impl Default for Limits {
             query_memory: ByteSize::mib(1024),
             query_timeout: Duration::from_secs(120),
             max_query_range: None,
-            max_query_series: None,
-            max_queries: 32,
             max_log_rows: 5000,
             promql_experimental: false,
             delayed_name_removal: false,

@@ -139,7 +139,7 @@ mod tests {
         let overrides = read(
             r#"{"defaults": {"shards": 2, "ingestion_rate": "1.5MiB", "ingestion_burst": 1537},
                 "tenants": {"big": {"shards": 8, "creation_grace": null, "ingestion_rate": "unlimited"},
-                            "old": {"out_of_order_window": "unlimited", "max_series": 10}}}"#,
+                            "old": {"out_of_order_window": "unlimited", "reject_old": "3d"}}}"#,
         )
         .expect("reads");
         let table = LimitTable::new(&overrides);
@@ -148,7 +148,10 @@ mod tests {
         assert_eq!((of("big").shards, of("big").ingestion_rate, of("big").creation_grace), (8, None, None));
         assert_eq!(of("big").out_of_order_window, Some(Duration::from_secs(3600)));
         assert_eq!(of("big").ingestion_burst, ByteSize(1537), "sizes are exact under an override");
-        assert_eq!((of("old").out_of_order_window, of("old").max_series, of("old").shards), (None, Some(10), 2));
+        assert_eq!(
+            (of("old").out_of_order_window, of("old").reject_old, of("old").shards),
+            (None, Some(Duration::from_secs(259_200)), 2)
+        );
         let text = serde_json::to_string(&overrides).expect("writes");
         assert_eq!(read(&text).as_ref(), Ok(&overrides));
         table.replace(&Overrides::default());

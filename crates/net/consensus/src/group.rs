@@ -93,7 +93,13 @@ impl Group {
         let (answer, answered) = oneshot::channel();
         if !self.shared.inbox.read(Read { group: self.slot.group, answer }) {
             let (used, limit) = (ByteSize(0), ByteSize(0));
-            return Err(Error::Busy { group: self.slot.group, what: "reads", used, limit, setting: "too many at once" });
+            return Err(Error::Busy {
+                group: self.slot.group,
+                what: "reads",
+                used,
+                limit,
+                setting: "too many at once",
+            });
         }
         match timeout_at(deadline, self.answered(answered)).await {
             Ok(result) => result,

@@ -30,10 +30,10 @@ mod state;
 mod stats;
 mod store;
 
+pub use crate::settings::Settings;
 pub use error::Error;
 pub use group::{Group, Proposed};
 pub use host::Host;
 pub use machine::{Committed, NoPeers, Node, StateMachine, Transport};
-pub use crate::settings::Settings;
 pub use slot::Status;
 pub use stats::Stats;

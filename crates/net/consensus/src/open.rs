@@ -27,7 +27,8 @@ pub(crate) fn open(shared: &Shared, group: GroupId, voters: &[Node]) -> Result<F
     let corrupt = |why: String| Error::Corrupt { group, why };
     let known = shared.known.get(&group);
     let state = known.and_then(|log| log.hard_state.as_ref()).map(|bytes| {
-        State::decode(bytes).ok_or_else(|| corrupt("its state cannot be read: it was written by another version".into()))
+        State::decode(bytes)
+            .ok_or_else(|| corrupt("its state cannot be read: it was written by another version".into()))
     });
     let state = state.transpose()?;
     let file = shared.files.newest(group)?;

@@ -111,8 +111,10 @@ impl Replica {
         Some(Node(self.node.raft.leader_id)).filter(|node| node.0 != raft::INVALID_ID)
     }
 
+    /// Who is being handed the lead will have it in a moment.
     fn not_leader(&self) -> Error {
-        Error::NotLeader { group: self.slot.group, me: Node(self.node.raft.id), leader: self.leader() }
+        let leader = self.node.raft.lead_transferee.map(Node).or_else(|| self.leader());
+        Error::NotLeader { group: self.slot.group, me: Node(self.node.raft.id), leader }
     }
 
     fn lost(&self) -> Error {

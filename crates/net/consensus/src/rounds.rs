@@ -6,7 +6,7 @@ mod peers;
 
 use crate::error::Error;
 use crate::fetch::Fetcher;
-use crate::inbox::Proposal;
+use crate::inbox::{Command, Proposal};
 use crate::machine::Transport;
 use crate::outbox::Outbox;
 use crate::replica::{Prepared, Replica};
@@ -39,10 +39,12 @@ pub(crate) struct Rounds {
     next_tick: Instant,
     ticks: u64,
     stats: Stats,
-    /// The journal had no room in the last round.
+    /// Commands that wait until the journal has room for what they bring about.
+    commands: Vec<Command>,
+    /// The journal had no room for plain entries when it was last asked.
     full: bool,
-    /// This round may use the journal's reserve.
-    urgent: bool,
+    /// It has none for anything.
+    stalled: bool,
 }
 
 impl Rounds {
@@ -67,8 +69,9 @@ impl Rounds {
             next_tick,
             ticks: 0,
             stats: Stats::default(),
+            commands: Vec::new(),
             full: false,
-            urgent: false,
+            stalled: false,
         }
     }
 
@@ -90,12 +93,18 @@ impl Rounds {
 
     /// One round; false if it was the last.
     fn round(&mut self) -> Result<bool, Error> {
-        let idle = self.touched.is_empty() && self.proposals.is_empty();
+        let idle = self.stalled || (self.touched.is_empty() && self.proposals.is_empty());
         let until = if idle { self.next_tick } else { Instant::now() };
         self.pace.wait(&self.shared.inbox, until);
         let mail = self.shared.inbox.take(until);
         let stop = mail.stop;
         let begun = Instant::now();
+        if let Err(error) = self.check_room() {
+            self.turn_away(mail, &error);
+            self.next_tick = begun + self.shared.settings.tick;
+            self.publish();
+            return Ok(!stop);
+        }
         let before = (self.stats.proposals, self.stats.entry_bytes);
         self.take_in(mail);
         self.tick(begun);
@@ -107,6 +116,27 @@ impl Rounds {
         self.pace.ended(begun, proposals, bytes);
         self.publish();
         Ok(!stop)
+    }
+
+    /// Raft can't be told that a round was not written. So none begins before it is sure that there is room.
+    fn check_room(&mut self) -> Result<(), Error> {
+        let least = self.least();
+        let room = self.journal.room_urgent(least.records, least.bytes);
+        let stalled = matches!(room, Err(journal::Error::Full { .. }));
+        if stalled != std::mem::replace(&mut self.stalled, stalled) {
+            match stalled {
+                true => tracing::error!("the journal is full and its reserve used up: all groups wait for space"),
+                false => tracing::info!("the journal has room again"),
+            }
+        }
+        match room {
+            Err(error) if stalled => {
+                self.full = true;
+                Err(error.into())
+            }
+            // It says so again when a round is written.
+            _ => Ok(()),
+        }
     }
 
     fn tick(&mut self, now: Instant) {
@@ -159,17 +189,14 @@ impl Rounds {
     }
 
     fn append(&mut self, mut round: Round, entries: u64, bytes: u64) -> Result<(), Error> {
-        let urgent = std::mem::take(&mut self.urgent);
         if round.is_empty() {
             return Ok(());
         }
-        // Elections must go on when a disk is full.
-        if urgent || entries == 0 {
-            round.urgent();
-        }
+        // Plain entries were only let in where there is room for them; the rest may use the reserve.
+        round.urgent();
         fail::fail_point!("consensus::before_append");
-        // There was room when the entries were let in. If it fails even so, Raft holds entries that the disk does
-        // not: nothing more is done until the host is opened again, from what is on disk.
+        // There was room when the entries were let in. If it fails even so, Raft holds entries that the disk does not:
+        // nothing more is done until the host is opened again, from what is on disk.
         self.journal.append(round)?;
         fail::fail_point!("consensus::after_append");
         self.stats.rounds += 1;
@@ -202,7 +229,8 @@ impl Rounds {
     /// Bounds what is in memory and on its way.
     fn trim(&mut self) {
         self.peers.limit(&mut self.replicas);
-        let total = |replicas: &HashMap<GroupId, Replica>| replicas.values().map(|r| r.store().cached_bytes).sum::<u64>();
+        let total =
+            |replicas: &HashMap<GroupId, Replica>| replicas.values().map(|r| r.store().cached_bytes).sum::<u64>();
         self.stats.cache_bytes = total(&self.replicas);
         while self.stats.cache_bytes > self.shared.settings.cache.0 {
             let Some(largest) = self.replicas.values_mut().max_by_key(|r| r.store().cached_bytes) else { return };

@@ -43,11 +43,20 @@ pub(crate) enum Work {
     Open(Box<dyn StateMachine>),
     Entry(Item),
     /// Entries `next..=last`, to be read from the journal.
-    Range { next: u64, last: u64 },
+    Range {
+        next: u64,
+        last: u64,
+    },
     Lead(Option<u64>),
-    Restore { index: u64, data: Bytes },
+    Restore {
+        index: u64,
+        data: Bytes,
+    },
     /// Answered when everything up to `index` is applied.
-    Read { index: u64, answer: Answer<u64> },
+    Read {
+        index: u64,
+        answer: Answer<u64>,
+    },
 }
 
 /// A committed entry in memory.

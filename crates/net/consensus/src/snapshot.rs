@@ -43,12 +43,8 @@ impl Directory {
                 fs::remove_file(&path).map_err(|e| Error::io("remove", &path, &e))?;
             }
         }
-        let directory = Directory {
-            dir: dir.to_owned(),
-            serial: AtomicU64::new(0),
-            reserve,
-            reserved: AtomicBool::new(false),
-        };
+        let directory =
+            Directory { dir: dir.to_owned(), serial: AtomicU64::new(0), reserve, reserved: AtomicBool::new(false) };
         directory.reserve();
         Ok(directory)
     }

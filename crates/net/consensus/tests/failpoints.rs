@@ -36,11 +36,9 @@ async fn crash_while_proposing(point: &str) -> Vec<Bytes> {
 #[tokio::test]
 async fn crashes_lose_nothing_that_was_acknowledged() {
     let scenario = FailScenario::setup();
-    for (point, there) in [
-        ("consensus::before_append", false),
-        ("consensus::after_append", true),
-        ("consensus::before_apply", true),
-    ] {
+    for (point, there) in
+        [("consensus::before_append", false), ("consensus::after_append", true), ("consensus::before_apply", true)]
+    {
         let mut expected = vec!["acknowledged", "in between", "goes on"];
         expected.retain(|text| there || *text != "in between");
         assert_eq!(crash_while_proposing(point).await, expected, "{point}");

@@ -32,7 +32,7 @@ fn draw(tenant: &TenantId, signal: Signal, shard: u32) -> u64 {
 
 /// The one of a tenant's shards that takes the series with this key; `None` when there are none.
 pub fn shard_of(key: u128, shards: &[u32]) -> Option<u32> {
-    let place = u128::from((key >> 64) as u64) * shards.len() as u128 >> 64;
+    let place = (u128::from((key >> 64) as u64) * shards.len() as u128) >> 64;
     shards.get(place as usize).copied()
 }
 

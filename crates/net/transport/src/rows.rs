@@ -94,10 +94,14 @@ pub fn series_rows(series: Series) -> v1::SeriesRows {
 
 pub fn read_series_rows(rows: v1::SeriesRows) -> Result<Series, Malformed> {
     let mut last = 0i64;
-    let times: Vec<i64> = rows.time_deltas.iter().map(|delta| {
-        last = last.wrapping_add(*delta);
-        last
-    }).collect();
+    let times: Vec<i64> = rows
+        .time_deltas
+        .iter()
+        .map(|delta| {
+            last = last.wrapping_add(*delta);
+            last
+        })
+        .collect();
     let fits = times.len() == rows.values.len() && (rows.starts.is_empty() || rows.starts.len() == times.len());
     if !fits {
         return Err(Malformed("the columns of a series do not fit"));
@@ -150,7 +154,8 @@ fn read_histogram_row(row: v1::HistogramRow) -> Result<HistogramSample, Malforme
         negative: row.negative,
         custom_values: row.custom_values.into(),
     };
-    let fits = |spans: &[Span], counts: &[f64]| spans.iter().map(|s| u64::from(s.length)).sum::<u64>() == counts.len() as u64;
+    let fits =
+        |spans: &[Span], counts: &[f64]| spans.iter().map(|s| u64::from(s.length)).sum::<u64>() == counts.len() as u64;
     if !fits(&value.positive_spans, &value.positive) || !fits(&value.negative_spans, &value.negative) {
         return Err(Malformed("the spans of a histogram do not fit its buckets"));
     }
@@ -219,7 +224,10 @@ mod tests {
             histograms: vec![HistogramSample { time: 9, start: 1, value: Arc::new(histogram) }],
         };
         let back = read_series_rows(series_rows(series.clone())).expect("reads");
-        assert_eq!(back.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), series.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+        assert_eq!(
+            back.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            series.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+        );
         assert_eq!((back.times, back.starts, back.histograms), (series.times, series.starts, series.histograms));
     }
 }

@@ -337,9 +337,13 @@ fn stage_prefix(case: &Value) -> Option<(String, bool)> {
     if matches(r"[=<>]\d+[kMGTPE]B", stage) && matches(r"\d[KMGTPE]iB", &stream) {
         return None;
     }
-    if stage.contains("ip(\"192.168.0.2-1.0.0.0\")")
-        || case["stream"].as_object().is_some_and(|s| s.keys().any(|k| k.starts_with("__")))
-    {
+    // A span of addresses that runs backwards is refused before the stage runs.
+    let spans = regex::Regex::new(r#"\bip\("([^"/-]+)-([^"]+)"\)"#).expect("a pattern");
+    let address = |text: &str| text.parse::<std::net::IpAddr>().ok();
+    if spans.captures(stage).is_some_and(|span| address(&span[1]) > address(&span[2])) {
+        return None;
+    }
+    if case["stream"].as_object().is_some_and(|stream| stream.keys().any(|name| name.starts_with("__"))) {
         return None;
     }
     let (mut before, mut exact) = (Vec::new(), true);

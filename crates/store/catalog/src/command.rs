@@ -36,6 +36,7 @@ impl Reply {
     }
 
     pub fn decode(bytes: &[u8]) -> Reply {
-        serde_json::from_slice(bytes).unwrap_or_else(|e| Reply::Refused { why: format!("the reply cannot be read: {e}") })
+        serde_json::from_slice(bytes)
+            .unwrap_or_else(|e| Reply::Refused { why: format!("the reply cannot be read: {e}") })
     }
 }

@@ -95,8 +95,13 @@ fn main() {
     let dir = std::env::args().nth(1).expect("usage: corpus DIR");
     let corpus = load(&dir);
     let gb = corpus.raw as f64 / 1e9;
-    println!("{} rows, {:.3} GB raw, {:.3} GB compressed, {} batches", corpus.rows, gb,
-        corpus.compressed as f64 / 1e9, corpus.batches.len());
+    println!(
+        "{} rows, {:.3} GB raw, {:.3} GB compressed, {} batches",
+        corpus.rows,
+        gb,
+        corpus.compressed as f64 / 1e9,
+        corpus.batches.len()
+    );
     let settings = Settings { verify: std::env::var("VERIFY").is_ok(), ..Settings::default() };
     let settings = match std::env::var("PAGE").ok().and_then(|p| p.parse().ok()) {
         Some(page_rows) => Settings { page_rows, ..settings },
@@ -110,23 +115,34 @@ fn main() {
     println!("apply: {:.3} CPU-s/GB; {:?}", (cpu() - start) / gb, head.stats().active);
     let before = peak();
     let start = cpu();
-    let parts: Vec<block::Part> = head.cut(corpus.batches.len() as u64).encode().collect::<Result<_, _>>().expect("encodes");
+    let parts: Vec<block::Part> =
+        head.cut(corpus.batches.len() as u64).encode().collect::<Result<_, _>>().expect("encodes");
     let spent = cpu() - start;
     let bytes: u64 = parts.iter().flat_map(|p| &p.sections).map(|(_, data)| data.len() as u64).sum();
-    println!("encode: {:.3} CPU-s/GB, {bytes} bytes, ratio {:.2}; peak before {before}, after {}", spent / gb,
-        corpus.raw as f64 / bytes as f64, peak());
+    println!(
+        "encode: {:.3} CPU-s/GB, {bytes} bytes, ratio {:.2}; peak before {before}, after {}",
+        spent / gb,
+        corpus.raw as f64 / bytes as f64,
+        peak()
+    );
     if std::env::var("ENCODE_ONLY").is_ok() {
         return;
     }
     let mut kinds: HashMap<u8, u64> = HashMap::new();
-    parts.iter().flat_map(|p| &p.sections).for_each(|(kind, data)| *kinds.entry(*kind).or_default() += data.len() as u64);
+    parts
+        .iter()
+        .flat_map(|p| &p.sections)
+        .for_each(|(kind, data)| *kinds.entry(*kind).or_default() += data.len() as u64);
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     kinds.sort();
     println!("sections (1 index, 2 times, 3 data, 4 filters): {kinds:?}");
-    let readers: Vec<Reader> = parts.into_iter().map(|part| {
-        let sections: Arc<dyn Sections> = Arc::new(MemorySections(part.sections));
-        Reader::open(sections).expect("opens")
-    }).collect();
+    let readers: Vec<Reader> = parts
+        .into_iter()
+        .map(|part| {
+            let sections: Arc<dyn Sections> = Arc::new(MemorySections(part.sections));
+            Reader::open(sections).expect("opens")
+        })
+        .collect();
     if std::env::var("REPORT").is_ok() {
         let mut total: HashMap<String, (u64, u64)> = HashMap::new();
         for reader in &readers {
@@ -152,20 +168,27 @@ fn main() {
     println!("decode: {:.3} CPU-s/GB, {rows} rows, {bytes} bytes", (cpu() - start) / gb);
     compare(&corpus, &readers);
     let start = Instant::now();
-    let counted: usize = readers.iter().flat_map(|r| r.times(&Selection::all())).map(|t| t.expect("times").1.len()).sum();
+    let counted: usize =
+        readers.iter().flat_map(|r| r.times(&Selection::all())).map(|t| t.expect("times").1.len()).sum();
     println!("count of {counted} rows by times: {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
     let manifest = std::fs::read_to_string(format!("{dir}/logs-manifest.json")).unwrap_or_default();
     let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
     let needles = manifest["needles"].as_array().cloned().unwrap_or_default();
-    for needle in needles.iter().filter_map(|n| n["id"].as_str()).chain(["00000000-aaaa-4bbb-8ccc-dddddddddddd", "request finished\",\"request.id\":\"af847df5"]) {
+    for needle in needles
+        .iter()
+        .filter_map(|n| n["id"].as_str())
+        .chain(["00000000-aaaa-4bbb-8ccc-dddddddddddd", "request finished\",\"request.id\":\"af847df5"])
+    {
         let selection = Selection { contains: vec![needle.to_owned()], ..Selection::all() };
         let mut best = f64::MAX;
         let mut found = 0;
         for _ in 0..10 {
             let start = Instant::now();
-            let pages: Vec<LogPage> = readers.iter().flat_map(|r| r.pages(&selection)).collect::<Result<_, _>>().expect("reads");
+            let pages: Vec<LogPage> =
+                readers.iter().flat_map(|r| r.pages(&selection)).collect::<Result<_, _>>().expect("reads");
             best = best.min(start.elapsed().as_secs_f64() * 1e3);
-            found = pages.iter().flat_map(|p| (0..p.len()).map(|row| p.line(row).contains(needle))).filter(|f| *f).count();
+            found =
+                pages.iter().flat_map(|p| (0..p.len()).map(|row| p.line(row).contains(needle))).filter(|f| *f).count();
         }
         println!("needle {needle}: {found} rows, {best:.3} ms");
     }
@@ -173,6 +196,9 @@ fn main() {
     let start = Instant::now();
     let found: usize = readers.iter().flat_map(|r| r.pages(&selection)).map(|p| p.expect("reads").len()).sum();
     println!("status 5xx: {found} rows, {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
+    let start = Instant::now();
+    let found: usize = readers.iter().flat_map(|r| r.newest(&selection, 100)).map(|p| p.expect("reads").len()).sum();
+    println!("newest 100 of status 5xx: {found} rows, {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
     println!("{}", peak());
 }
 

@@ -58,6 +58,8 @@ struct Typed {
     /// Places of values without the form; there the numbers repeat those before.
     exceptions: Vec<u32>,
     exception_texts: Arena,
+    /// Ids that are about to be looked up.
+    ids: Vec<Option<u128>>,
 }
 
 /// Texts one after the other.
@@ -118,7 +120,8 @@ impl Column {
     /// Ends a page; it is the `pages`th.
     pub fn end_page(&mut self, pages: usize) {
         // Pages before the column began are empty.
-        self.ends.resize(pages.saturating_sub(1), if self.ends.is_empty() { 0 } else { self.ends[self.ends.len() - 1] });
+        self.ends
+            .resize(pages.saturating_sub(1), if self.ends.is_empty() { 0 } else { self.ends[self.ends.len() - 1] });
         self.ends.push(self.len);
     }
 
@@ -142,7 +145,11 @@ impl Column {
 
     fn extend_constant(&mut self, raw: &[u8], spans: &[Span], pool: &mut Pool) {
         let constant = self.constant.as_slice();
-        if spans.iter().all(|span| &raw[span.0 as usize..span.1 as usize] == constant) {
+        let equal = match constant.is_empty() {
+            true => spans.iter().all(|span| span.0 == span.1),
+            false => spans.iter().all(|span| &raw[span.0 as usize..span.1 as usize] == constant),
+        };
+        if equal {
             return;
         }
         let constant = std::mem::take(&mut self.constant);
@@ -176,12 +183,12 @@ impl Column {
             Form::AddressPort => self.typed.extend_two(raw, spans, |text| Form::AddressPort.parse(text)),
             Form::Float => self.typed.extend_two(raw, spans, |text| Form::Float.parse(text)),
             Form::Time(_) => self.typed.extend(raw, spans, |text| form.parse(text)),
-            Form::Uuid => self.typed.extend(raw, spans, |text| {
-                Form::Uuid.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])
-            }),
-            Form::Hex32 => self.typed.extend(raw, spans, |text| {
-                Form::Hex32.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])
-            }),
+            Form::Uuid => self
+                .typed
+                .extend(raw, spans, |text| Form::Uuid.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])),
+            Form::Hex32 => self
+                .typed
+                .extend(raw, spans, |text| Form::Hex32.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])),
             Form::Padded(_) | Form::Decimal(_) | Form::Hex(_) => {
                 self.typed.extend(raw, spans, |text| form.parse(text));
             }
@@ -416,12 +423,34 @@ impl Typed {
         }
     }
 
+    /// First reads all ids, so that the memory behind the pool's slots is fetched for many at once.
+    #[inline(always)]
+    fn extend_ids(&mut self, raw: &[u8], spans: &[Span], pool: &mut Pool, parse: impl Fn(&[u8]) -> Option<u128>) {
+        let whole = |span: &Span| &raw[span.0 as usize..span.1 as usize];
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.clear();
+        ids.extend(spans.iter().map(|span| self.strip(whole(span)).and_then(&parse)));
+        pool.expect(ids.iter().flatten());
+        for (id, span) in ids.iter().zip(spans) {
+            match id {
+                Some(id) => self.numbers[0].push(i64::from(pool.place(*id))),
+                None => self.except(whole(span)),
+            }
+        }
+        self.ids = ids;
+    }
+
     #[inline(always)]
     fn strip<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        if self.prefix.len() + self.suffix.len() == 0 {
-            return Some(text);
+        let mut text = text;
+        // Comparing no bytes is slow where an empty vector has no memory: the masked load is caught and undone.
+        if !self.prefix.is_empty() {
+            text = text.strip_prefix(self.prefix.as_slice())?;
         }
-        text.strip_prefix(self.prefix.as_slice())?.strip_suffix(self.suffix.as_slice())
+        if !self.suffix.is_empty() {
+            text = text.strip_suffix(self.suffix.as_slice())?;
+        }
+        Some(text)
     }
 
     #[cold]

@@ -88,7 +88,10 @@ fn each_id(text: &[u8], mut found: impl FnMut(u128)) {
     for dash in memchr::memchr_iter(b'-', text) {
         let Some(start) = dash.checked_sub(8) else { continue };
         let Some(window) = text.get(start..start + 36) else { return };
-        if window[13] == b'-' && window[18] == b'-' && let Some(id) = parse_uuid(window) {
+        if window[13] == b'-'
+            && window[18] == b'-'
+            && let Some(id) = parse_uuid(window)
+        {
             found(id);
         }
     }
@@ -242,9 +245,9 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_found_and_the_rest_mostly_not() {
-        let words: Vec<String> = (0..20_000u32).map(|n| {
-            (0..5).map(|at| char::from(b'g' + (n / 17u32.pow(at) % 17) as u8)).collect::<String>() + "_x"
-        }).collect();
+        let words: Vec<String> = (0..20_000u32)
+            .map(|n| (0..5).map(|at| char::from(b'g' + (n / 17u32.pow(at) % 17) as u8)).collect::<String>() + "_x")
+            .collect();
         let texts: Vec<&str> = words.iter().map(String::as_str).collect();
         let filter = filter(&texts, &[]);
         for word in &words {

@@ -34,8 +34,8 @@ const MAX_INFLATED: usize = 1 << 30;
 
 impl Compressor {
     pub fn new() -> Result<Compressor, Error> {
-        let zstd = zstd::bulk::Compressor::new(LEVEL)
-            .map_err(|e| Error::Encode { what: "a frame", why: e.to_string() })?;
+        let zstd =
+            zstd::bulk::Compressor::new(LEVEL).map_err(|e| Error::Encode { what: "a frame", why: e.to_string() })?;
         Ok(Compressor { zstd, scratch: Vec::new() })
     }
 

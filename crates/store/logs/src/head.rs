@@ -164,8 +164,8 @@ fn parse_labels(
         let stream = stream.map_err(|source| Error::Body { index, source })?;
         let key = wire::loki::key(stream.labels);
         if keys.contains(&key) && !found.contains_key(&key) {
-            let labels = wire::loki::parse_labels(stream.labels)
-                .map_err(|e| Error::Labels { index, why: e.to_string() })?;
+            let labels =
+                wire::loki::parse_labels(stream.labels).map_err(|e| Error::Labels { index, why: e.to_string() })?;
             found.insert(key, labels);
         }
     }

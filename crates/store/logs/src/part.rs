@@ -19,6 +19,9 @@ pub struct Encoder {
     compressor: Compressor,
 }
 
+/// Bodies over DATA, when logs compress well but not very well.
+const USUAL_RATIO: u64 = 12;
+
 impl Encoder {
     pub fn new() -> Result<Encoder, Error> {
         Ok(Encoder { rows: Rows::default(), workshop: Workshop::new(), compressor: Compressor::new()? })
@@ -29,13 +32,16 @@ impl Encoder {
         &mut self,
         tenant: &TenantId,
         streams: &Streams,
-        batches: impl Iterator<Item = &'a BatchIndex>,
+        batches: impl Iterator<Item = &'a BatchIndex> + Clone,
         settings: &Settings,
     ) -> Result<Part, Error> {
+        let bytes: u64 = batches.clone().map(|batch| u64::from(batch.body_len)).sum();
         let (labels, ranks) = sort(streams.labels());
         let mut index = Index { page_rows: settings.page_rows.max(1), streams: labels, groups: Vec::new() };
         let mut buffers = Buffers::default();
         let mut batches = batches.peekable();
+        // Rooms that grow by doubling would be copied, and for a moment held twice. What is not used is never touched.
+        buffers.data.reserve((bytes / USUAL_RATIO) as usize);
         while batches.peek().is_some() {
             let (mut bytes, mut rows) = (0u64, 0u64);
             let group: Vec<&BatchIndex> = std::iter::from_fn(|| {
@@ -56,15 +62,11 @@ impl Encoder {
                 continue;
             }
             let before = buffers.lengths();
-            let group = group::encode(
-                &self.rows,
-                index.page_rows,
-                &mut self.workshop,
-                &mut self.compressor,
-                &mut buffers,
-            )?;
+            let group =
+                group::encode(&self.rows, index.page_rows, &mut self.workshop, &mut self.compressor, &mut buffers)?;
             if settings.verify {
-                let alone = Index { page_rows: index.page_rows, streams: index.streams.clone(), groups: vec![group.clone()] };
+                let alone =
+                    Index { page_rows: index.page_rows, streams: index.streams.clone(), groups: vec![group.clone()] };
                 Reader::from_index(alone, Arc::new(buffers.since(before)), before).compare(&self.rows)?;
             }
             index.groups.push(group);

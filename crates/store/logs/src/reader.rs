@@ -9,7 +9,7 @@ use crate::filter::{Probes, Verdict};
 use crate::frame;
 use crate::index::{FILTERS, INDEX, Index};
 use crate::rows::Rows;
-use crate::selection::Selection;
+use crate::selection::{Quota, Selection};
 use block::Sections;
 use bytes::Bytes;
 use group::GroupReader;
@@ -56,6 +56,28 @@ impl Reader {
 
     /// The selected rows, oldest row groups first, one page a stream and page of the format.
     pub fn pages(&self, selection: &Selection) -> Pages {
+        self.select(selection, (0..self.0.index.groups.len()).collect(), None)
+    }
+
+    /// The `limit` newest selected rows and, as it happens, others: row groups that cannot have any of them are not
+    /// read. The row groups with the newest rows come first.
+    pub fn newest(&self, selection: &Selection, limit: usize) -> Pages {
+        self.ranked(selection, Quota::new(limit, true))
+    }
+
+    /// As `newest`, from the other end.
+    pub fn oldest(&self, selection: &Selection, limit: usize) -> Pages {
+        self.ranked(selection, Quota::new(limit, false))
+    }
+
+    fn ranked(&self, selection: &Selection, quota: Quota) -> Pages {
+        let groups = &self.0.index.groups;
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.sort_by_cached_key(|group| quota.rank(groups[*group].times()));
+        self.select(selection, order, Some(quota))
+    }
+
+    fn select(&self, selection: &Selection, order: Vec<usize>, quota: Option<Quota>) -> Pages {
         let mut probes = Probes::default();
         selection.contains.iter().for_each(|text| probes.add(text.as_bytes()));
         let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
@@ -65,7 +87,9 @@ impl Reader {
             range: selection.range,
             probes,
             finders,
+            order,
             next: 0,
+            quota,
             current: None,
             ready: VecDeque::new(),
         }
@@ -113,7 +137,11 @@ impl Reader {
         for group in &self.0.index.groups {
             self.0.filter(group.filter.clone())?;
         }
-        if rows == self.rows() { Ok(()) } else { Err(Error::corrupt("the pages have another number of rows than the index")) }
+        if rows == self.rows() {
+            Ok(())
+        } else {
+            Err(Error::corrupt("the pages have another number of rows than the index"))
+        }
     }
 
     /// Compares the only row group with what it was encoded from.
@@ -178,8 +206,10 @@ pub struct Pages {
     range: TimeRange,
     probes: Probes,
     finders: Vec<Finder<'static>>,
-    /// The next row group.
+    /// Row groups as they are read, and the place of the next one.
+    order: Vec<usize>,
     next: usize,
+    quota: Option<Quota>,
     current: Option<Current>,
     ready: VecDeque<LogPage>,
 }
@@ -250,6 +280,9 @@ impl Pages {
             let local = (rows.start - base) as usize..(rows.end - base) as usize;
             lines.append(local, &times, self.range, &self.finders, &mut out)?;
             if !out.is_empty() {
+                if let Some(quota) = &mut self.quota {
+                    out.times.iter().for_each(|time| quota.note(*time));
+                }
                 self.ready.push_back(out);
             }
         }
@@ -290,7 +323,8 @@ impl Pages {
                     current.page += 1;
                     let rows = group.page(page, page_rows);
                     let overlaps = |part: &&(u32, Range<u32>)| part.1.start < rows.end && rows.start < part.1.end;
-                    let clip = |part: &(u32, Range<u32>)| (part.0, part.1.start.max(rows.start)..part.1.end.min(rows.end));
+                    let clip =
+                        |part: &(u32, Range<u32>)| (part.0, part.1.start.max(rows.start)..part.1.end.min(rows.end));
                     let parts: Vec<_> = current.parts.iter().filter(overlaps).map(clip).collect();
                     if !parts.is_empty() {
                         return Ok(Some((current.group, page, parts)));
@@ -298,14 +332,15 @@ impl Pages {
                 }
                 self.current = None;
             }
-            let Some(group) = inner.index.groups.get(self.next) else { return Ok(None) };
-            let number = self.next;
+            let Some(number) = self.order.get(self.next).copied() else { return Ok(None) };
+            let group = &inner.index.groups[number];
             self.next += 1;
             let mut parts = Vec::new();
             let mut start = 0u32;
             for run in &group.runs {
                 let end = start + run.rows;
-                if self.wanted[run.stream as usize] && run.times.overlaps(self.range) {
+                let needed = self.quota.as_ref().is_none_or(|quota| quota.needs(run.times));
+                if needed && self.wanted[run.stream as usize] && run.times.overlaps(self.range) {
                     parts.push((run.stream, start..end));
                 }
                 start = end;

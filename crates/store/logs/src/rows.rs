@@ -257,11 +257,9 @@ mod tests {
 
     #[test]
     fn metadata_comes_back() {
-        for pairs in [
-            vec![],
-            vec![("a", "b")],
-            vec![("trace_id", "\"quoted\\\""), ("x", "line\nbreak"), ("é", "{\",\":}")],
-        ] {
+        for pairs in
+            [vec![], vec![("a", "b")], vec![("trace_id", "\"quoted\\\""), ("x", "line\nbreak"), ("é", "{\",\":}")]]
+        {
             let labels = Labels::from_pairs(pairs);
             let mut text = Vec::new();
             render(&labels, &mut text);

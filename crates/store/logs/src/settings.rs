@@ -20,11 +20,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            row_group: ByteSize::mib(32),
-            group_rows: 400_000,
-            page_rows: 8192,
-            verify: cfg!(debug_assertions),
-        }
+        Settings { row_group: ByteSize::mib(32), group_rows: 400_000, page_rows: 4096, verify: cfg!(debug_assertions) }
     }
 }

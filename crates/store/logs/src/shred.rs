@@ -19,7 +19,7 @@ pub struct Shredder {
     skeletons: Skeletons,
     /// The templates of the last lines, the latest first.
     recent: Vec<u32>,
-    /// Lines in a row, about, that stayed whole although they were looked at.
+    /// Grows when a line stays whole although it was looked at, by twice of what it shrinks by when one does not.
     misses: u32,
     skipped: u32,
     draft: Draft,
@@ -203,7 +203,7 @@ impl Shredder {
             let at = self.recent[place];
             if self.templates[at as usize].take(line, &mut self.spans) {
                 self.recent[..=place].rotate_right(1);
-                self.misses = 0;
+                self.misses = self.misses.saturating_sub(1);
                 return Some(at);
             }
         }
@@ -218,7 +218,7 @@ impl Shredder {
                 return None;
             }
         }
-        self.misses += 1;
+        self.misses = (self.misses + 2).min(2 * PATIENCE);
         self.draft.clear();
         let json = line.first() == Some(&b'{') && json::draft(line, &mut self.draft);
         if !json {

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::head::{BatchIndex, Generation, Streams};
 use crate::rows;
-use crate::selection::Selection;
+use crate::selection::{Quota, Selection};
 use memchr::memmem::Finder;
 use model::{Labels, LogPage, Matcher, TenantId, TimeRange};
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -25,20 +25,41 @@ impl View {
     /// The selected rows of a tenant, oldest batches first. Only batches that overlap the range and have a matching
     /// stream are read.
     pub fn pages(&self, tenant: &TenantId, selection: &Selection) -> HeadPages {
-        let mut work = VecDeque::new();
+        self.select(tenant, selection, None)
+    }
+
+    /// The `limit` newest selected rows and, as it happens, others: batches that cannot have any of them are not read.
+    /// The batches with the newest rows come first.
+    pub fn newest(&self, tenant: &TenantId, selection: &Selection, limit: usize) -> HeadPages {
+        self.select(tenant, selection, Some(Quota::new(limit, true)))
+    }
+
+    /// As `newest`, from the other end.
+    pub fn oldest(&self, tenant: &TenantId, selection: &Selection, limit: usize) -> HeadPages {
+        self.select(tenant, selection, Some(Quota::new(limit, false)))
+    }
+
+    fn select(&self, tenant: &TenantId, selection: &Selection, quota: Option<Quota>) -> HeadPages {
+        let mut work: Vec<Work> = Vec::new();
         for generation in &self.generations {
             let Some((streams, chunks)) = generation.batches(tenant) else { continue };
             let wanted: Arc<[bool]> = streams.labels().iter().map(|labels| selection.matches(labels)).collect();
             for batch in self.batches(&chunks, selection.range) {
                 // A stream that came after the view was taken has no number in it.
                 let wants = |id: u32| wanted.get(id as usize).copied().unwrap_or(false);
-                if batch.streams.iter().any(|s| wants(s.stream) && s.times.overlaps(selection.range)) {
-                    work.push_back((streams.clone(), wanted.clone(), batch.clone()));
+                let wanted_streams =
+                    batch.streams.iter().filter(|s| wants(s.stream) && s.times.overlaps(selection.range));
+                let times = wanted_streams.fold(TimeRange::EMPTY, |all, stream| all.union(stream.times));
+                if !times.is_empty() {
+                    work.push(Work { streams: streams.clone(), wanted: wanted.clone(), batch: batch.clone(), times });
                 }
             }
         }
+        if let Some(quota) = &quota {
+            work.sort_by_key(|work| quota.rank(work.times));
+        }
         let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
-        HeadPages { work, finders, range: selection.range, ready: VecDeque::new() }
+        HeadPages { work: work.into(), finders, range: selection.range, quota, ready: VecDeque::new() }
     }
 
     /// The label sets that meet all matchers and have rows in batches that overlap the range.
@@ -79,10 +100,20 @@ impl View {
 
 /// Reads one batch at a time.
 pub struct HeadPages {
-    work: VecDeque<(Arc<Streams>, Arc<[bool]>, BatchIndex)>,
+    work: VecDeque<Work>,
     finders: Vec<Finder<'static>>,
     range: TimeRange,
+    quota: Option<Quota>,
     ready: VecDeque<LogPage>,
+}
+
+/// A batch to read.
+struct Work {
+    streams: Arc<Streams>,
+    wanted: Arc<[bool]>,
+    batch: BatchIndex,
+    /// Of the wanted streams.
+    times: TimeRange,
 }
 
 impl Iterator for HeadPages {
@@ -93,7 +124,10 @@ impl Iterator for HeadPages {
             if let Some(page) = self.ready.pop_front() {
                 return Some(Ok(page));
             }
-            let (streams, wanted, batch) = self.work.pop_front()?;
+            let Work { streams, wanted, batch, times } = self.work.pop_front()?;
+            if self.quota.as_ref().is_some_and(|quota| !quota.needs(times)) {
+                continue;
+            }
             if let Err(error) = self.read(&streams, &wanted, &batch) {
                 self.work.clear();
                 return Some(Err(error));
@@ -124,6 +158,9 @@ impl HeadPages {
                 let entry = entry.map_err(error)?;
                 let line = entry.line.as_bytes();
                 if self.range.contains(entry.time) && self.finders.iter().all(|f| f.find(line).is_some()) {
+                    if let Some(quota) = &mut self.quota {
+                        quota.note(entry.time);
+                    }
                     self.ready[place].push(entry.time, entry.line, rows::metadata(batch.index, &entry)?);
                 }
             }

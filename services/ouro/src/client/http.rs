@@ -14,9 +14,15 @@ pub struct Client {
 pub enum Pushed {
     Stored,
     /// Later it may work.
-    Again { why: String, after: Duration },
+    Again {
+        why: String,
+        after: Duration,
+    },
     /// It will never work; the text says why.
-    Refused { status: u16, why: String },
+    Refused {
+        status: u16,
+        why: String,
+    },
 }
 
 impl Client {
@@ -49,14 +55,18 @@ impl Client {
             .body(body);
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Pushed::Again { why: format!("{}: {error}", self.unreachable()), after: Duration::from_secs(1) },
+            Err(error) => {
+                return Pushed::Again { why: format!("{}: {error}", self.unreachable()), after: Duration::from_secs(1) };
+            }
         };
         let status = response.status().as_u16();
         let wait = response.headers().get("retry-after").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
         let text = response.text().await.unwrap_or_default().trim().to_owned();
         match status {
             200..300 => Pushed::Stored,
-            429 | 500.. => Pushed::Again { why: format!("{status}: {text}"), after: Duration::from_secs(wait.unwrap_or(1)) },
+            429 | 500.. => {
+                Pushed::Again { why: format!("{status}: {text}"), after: Duration::from_secs(wait.unwrap_or(1)) }
+            }
             _ => Pushed::Refused { status, why: text },
         }
     }

@@ -20,7 +20,8 @@ const BATCH_AGE: Duration = Duration::from_millis(500);
 
 pub async fn push(args: Push) -> anyhow::Result<()> {
     let labels = labels(&args.labels)?;
-    let mut sender = Sender { client: Client::new(&args.server)?, labels, batch: Vec::new(), bytes: 0, lines: 0, last: 0 };
+    let mut sender =
+        Sender { client: Client::new(&args.server)?, labels, batch: Vec::new(), bytes: 0, lines: 0, last: 0 };
     match &args.file {
         None => send_all(&mut sender, BufReader::new(tokio::io::stdin()), &spinner()).await?,
         Some(path) if args.follow => return follow(&mut sender, path).await,

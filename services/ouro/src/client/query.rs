@@ -85,15 +85,18 @@ fn shown(data: Data) -> String {
     match data {
         Data::Streams(streams) => {
             let lines = lines(streams);
-            let rows: Vec<String> =
-                lines.iter().map(|(time, labels, line)| format!("{}  {labels}\n    {line}\n", local_time(*time))).collect();
+            let rows: Vec<String> = lines
+                .iter()
+                .map(|(time, labels, line)| format!("{}  {labels}\n    {line}\n", local_time(*time)))
+                .collect();
             if rows.is_empty() { "no lines\n".into() } else { rows.concat() }
         }
         Data::Scalar((_, value)) | Data::String((_, value)) => format!("{value}\n"),
         Data::Vector(elements) if elements.is_empty() => "no series\n".into(),
-        Data::Vector(elements) => {
-            table(&["value", "series"], &elements.iter().map(|e| vec![element(e), series_name(&e.metric)]).collect::<Vec<_>>())
-        }
+        Data::Vector(elements) => table(
+            &["value", "series"],
+            &elements.iter().map(|e| vec![element(e), series_name(&e.metric)]).collect::<Vec<_>>(),
+        ),
         Data::Matrix(series) if series.is_empty() => "no series\n".into(),
         Data::Matrix(series) => {
             table(&["shape", "min", "max", "last", "series"], &series.iter().map(range_row).collect::<Vec<_>>())
@@ -146,9 +149,11 @@ mod tests {
     #[test]
     fn answers_become_tables() {
         let answer = |text: &str| serde_json::from_str::<Answer>(text).expect("an answer").data;
-        let vector = r#"{"data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a"},"value":[1,"1"]}]}}"#;
+        let vector =
+            r#"{"data":{"resultType":"vector","result":[{"metric":{"__name__":"up","job":"a"},"value":[1,"1"]}]}}"#;
         assert_eq!(shown(answer(vector)), "value  series\n    1  up{job=\"a\"}\n");
-        let streams = r#"{"data":{"resultType":"streams","result":[{"stream":{"a":"b"},"values":[["1000000","hello"]]}]}}"#;
+        let streams =
+            r#"{"data":{"resultType":"streams","result":[{"stream":{"a":"b"},"values":[["1000000","hello"]]}]}}"#;
         assert!(shown(answer(streams)).contains("{a=\"b\"}\n    hello\n"));
         assert_eq!(shown(answer(r#"{"data":{"resultType":"matrix","result":[]}}"#)), "no series\n");
         assert_eq!(shown(answer(r#"{"data":{"resultType":"scalar","result":[1,"2"]}}"#)), "2\n");

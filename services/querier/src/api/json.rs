@@ -145,10 +145,26 @@ mod tests {
 
     #[test]
     fn numbers_look_as_in_prometheus() {
-        for (value, want) in [(1.0, "1"), (0.1, "0.1"), (-0.0, "-0"), (1e21, "1000000000000000000000"), (f64::INFINITY, "+Inf"), (f64::NEG_INFINITY, "-Inf"), (f64::NAN, "NaN"), (5e-324, &format!("0.{}5", "0".repeat(323)))] {
+        for (value, want) in [
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (-0.0, "-0"),
+            (1e21, "1000000000000000000000"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+            (5e-324, &format!("0.{}5", "0".repeat(323))),
+        ] {
             assert_eq!(written(|out| float(out, value)), format!("\"{want}\""));
         }
-        for (millis, want) in [(0, "0"), (1000, "1"), (1435781430781, "1435781430.781"), (-500, "-0.500"), (-1500, "-1.500"), (5, "0.005")] {
+        for (millis, want) in [
+            (0, "0"),
+            (1000, "1"),
+            (1435781430781, "1435781430.781"),
+            (-500, "-0.500"),
+            (-1500, "-1.500"),
+            (5, "0.005"),
+        ] {
             assert_eq!(written(|out| seconds(out, millis)), want);
         }
     }

@@ -1,8 +1,8 @@
 //! Loki's query API, under `/loki/api/v1`.
 
+use crate::api::json;
 use crate::api::loki_json::{self, Stats};
 use crate::api::params::{self, Params, loki_time, now_ns};
-use crate::api::json;
 use crate::engine::{self, Context};
 use crate::error::QueryError;
 use crate::querier::Querier;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use eval::source::Order;
 use model::{Labels, Matcher, Reason, Signal, TimeRange};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
 /// The lines of an answer when the request does not say.
@@ -60,7 +60,8 @@ impl Read {
     fn range(&self) -> Result<(i64, i64), QueryError> {
         let params = &self.params;
         let end = params.parsed("end", loki_time)?.unwrap_or_else(now_ns);
-        let since = params.parsed("since", params::prometheus_duration)?.map_or(HOUR, |ms| ms.saturating_mul(1_000_000));
+        let since =
+            params.parsed("since", params::prometheus_duration)?.map_or(HOUR, |ms| ms.saturating_mul(1_000_000));
         let start = params.parsed("start", loki_time)?.unwrap_or_else(|| end.min(now_ns()).saturating_sub(since));
         if end < start {
             return Err(QueryError::bad("end timestamp must not be before or equal to start time"));
@@ -74,7 +75,9 @@ impl Read {
             None => Ok(DEFAULT_LIMIT),
             Some(limit) if limit <= 0 => Err(QueryError::bad("limit must be a positive value")),
             Some(limit) if limit > i64::from(most) => {
-                let text = format!("max entries limit per query exceeded, limit > max_entries_limit ({limit} > {most}) (limits.max_log_rows)");
+                let text = format!(
+                    "max entries limit per query exceeded, limit > max_entries_limit ({limit} > {most}) (limits.max_log_rows)"
+                );
                 Err(QueryError::bad(text))
             }
             Some(limit) => Ok(limit as usize),
@@ -152,7 +155,9 @@ async fn answer_query(read: &Read) -> Result<String, QueryError> {
     let time = read.params.parsed("time", loki_time)?.unwrap_or_else(now_ns);
     let expr = parse(read.params.get("query").unwrap_or(""))?;
     if !expr.is_metric() {
-        return Err(QueryError::bad("log queries are not supported as an instant query type, please change your query to a range query type"));
+        return Err(QueryError::bad(
+            "log queries are not supported as an instant query type, please change your query to a range query type",
+        ));
     }
     let start = Instant::now();
     read.run(move |context| {
@@ -204,7 +209,9 @@ fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError
     match context.limits.max_query_range {
         Some(limit) if (end - start) as u128 > limit.as_nanos() => {
             let asked = std::time::Duration::from_nanos((end - start) as u64);
-            let text = format!("the query time range exceeds the limit (query length: {asked:?}, limit: {limit:?}, limits.max_query_range)");
+            let text = format!(
+                "the query time range exceeds the limit (query length: {asked:?}, limit: {limit:?}, limits.max_query_range)"
+            );
             Err(QueryError::bad(text))
         }
         _ => Ok(()),
@@ -220,13 +227,19 @@ fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
 }
 
 /// All label sets that any of the selectors matches; without selectors, all of the tenant.
-fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<BTreeSet<Labels>, QueryError> {
+fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<HashSet<Labels>, QueryError> {
     let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
-    let mut found = BTreeSet::new();
+    let mut found = HashSet::new();
     for matchers in all {
         found.extend(context.rows.series(Signal::Logs, matchers, range)?);
     }
     Ok(found)
+}
+
+fn sorted(found: HashSet<Labels>) -> Vec<Labels> {
+    let mut sorted: Vec<Labels> = found.into_iter().collect();
+    sorted.sort();
+    sorted
 }
 
 async fn list(
@@ -270,7 +283,7 @@ async fn series(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers
         let selectors = given.map(selector).collect::<Result<Vec<_>, _>>()?;
         read.run(move |context| {
             let mut out = String::new();
-            json::list(&mut out, &matching(context, &selectors, TimeRange::new(start, end))?, json::labels);
+            json::list(&mut out, &sorted(matching(context, &selectors, TimeRange::new(start, end))?), json::labels);
             Ok(out)
         })
         .await

@@ -122,8 +122,5 @@ pub fn by_stream(found: Vec<StreamEntries>, order: Order) -> Vec<StreamEntries> 
 
 fn write_stats(out: &mut String, stats: Stats) {
     let Stats { seconds, entries } = stats;
-    let _ = write!(
-        out,
-        ",\"stats\":{{\"summary\":{{\"execTime\":{seconds},\"totalEntriesReturned\":{entries}}}}}"
-    );
+    let _ = write!(out, ",\"stats\":{{\"summary\":{{\"execTime\":{seconds},\"totalEntriesReturned\":{entries}}}}}");
 }

@@ -29,7 +29,11 @@ impl Params {
     }
 
     /// A parameter read by `parse`; an error names the parameter as Prometheus does.
-    pub fn parsed<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, QueryError>) -> Result<Option<T>, QueryError> {
+    pub fn parsed<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, QueryError>,
+    ) -> Result<Option<T>, QueryError> {
         let invalid = |e: QueryError| QueryError::bad(format!("invalid parameter \"{name}\": {}", e.text));
         self.get(name).map(|text| parse(text).map_err(invalid)).transpose()
     }
@@ -46,7 +50,9 @@ pub fn tenant(querier: &Querier, headers: &HeaderMap) -> Result<Admitted<Read>, 
     let mut tenants = tenancy::admit_reads(&querier.inner.limits, org).map_err(bad)?;
     match (tenants.pop(), tenants.len()) {
         (Some(tenant), 0) => Ok(tenant),
-        _ => Err(QueryError::new(model::Reason::Unprocessable, "not supported yet: a query of several tenants at once")),
+        _ => {
+            Err(QueryError::new(model::Reason::Unprocessable, "not supported yet: a query of several tenants at once"))
+        }
     }
 }
 
@@ -120,9 +126,7 @@ pub fn loki_time(text: &str) -> Result<i64, QueryError> {
 /// The selectors of all `match[]` parameters.
 pub fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, QueryError> {
     let invalid = |why: String| QueryError::bad(format!("invalid parameter \"match[]\": {why}"));
-    let selector = |text: &str| {
-        promql::parse_selector(text).map_err(|e| invalid(e.to_string()))
-    };
+    let selector = |text: &str| promql::parse_selector(text).map_err(|e| invalid(e.to_string()));
     params.all("match[]").map(selector).collect()
 }
 
@@ -142,19 +146,32 @@ mod tests {
 
     #[test]
     fn times_are_read_as_their_clients_write_them() {
-        for (text, want) in [("0", 0), ("-1.5", -1500), ("1435781430.781", 1_435_781_430_781), ("2015-07-01T20:10:51.781Z", 1_435_781_451_781)] {
+        for (text, want) in [
+            ("0", 0),
+            ("-1.5", -1500),
+            ("1435781430.781", 1_435_781_430_781),
+            ("2015-07-01T20:10:51.781Z", 1_435_781_451_781),
+        ] {
             assert_eq!(prometheus_time(text), Ok(want), "{text}");
         }
         for bad in ["", "x", "NaN", "1e300", "2015-13-01T00:00:00Z"] {
             assert!(prometheus_time(bad).is_err(), "{bad}");
         }
-        for (text, want) in [("1", 1_000_000_000), ("1700000000", 1_700_000_000_000_000_000), ("1700000000000000001", 1_700_000_000_000_000_001), ("1.5", 1_500_000_000), ("1970-01-01T00:00:01.000000002Z", 1_000_000_002)] {
+        for (text, want) in [
+            ("1", 1_000_000_000),
+            ("1700000000", 1_700_000_000_000_000_000),
+            ("1700000000000000001", 1_700_000_000_000_000_001),
+            ("1.5", 1_500_000_000),
+            ("1970-01-01T00:00:01.000000002Z", 1_000_000_002),
+        ] {
             assert_eq!(loki_time(text), Ok(want), "{text}");
         }
         for bad in ["", "yesterday", "99999999999999999999"] {
             assert!(loki_time(bad).is_err(), "{bad}");
         }
-        for (text, want) in [("15", 15_000), ("0.5", 500), ("1m30s", 90_000), ("1y", 31_536_000_000), ("1y1d", 31_622_400_000)] {
+        for (text, want) in
+            [("15", 15_000), ("0.5", 500), ("1m30s", 90_000), ("1y", 31_536_000_000), ("1y1d", 31_622_400_000)]
+        {
             assert_eq!(prometheus_duration(text), Ok(want), "{text}");
         }
         for bad in ["", "x", "5 m", "Inf"] {
@@ -165,8 +182,10 @@ mod tests {
     #[test]
     fn forms_and_query_strings_are_one() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".parse().expect("a value"));
-        let params = Params::read(Some("a=1&match[]=x&empty="), &headers, &Bytes::from_static(b"b=2+3&match%5B%5D=y&a=0"));
+        headers
+            .insert(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8".parse().expect("a value"));
+        let params =
+            Params::read(Some("a=1&match[]=x&empty="), &headers, &Bytes::from_static(b"b=2+3&match%5B%5D=y&a=0"));
         assert_eq!((params.get("a"), params.get("b"), params.get("empty")), (Some("0"), Some("2 3"), None));
         assert_eq!(params.all("match[]").collect::<Vec<_>>(), ["y", "x"]);
         headers.clear();

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use eval::value::Warnings;
 use model::{Labels, Matcher, Reason, Signal, TimeRange};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 /// The most points of a series in one answer.
@@ -173,13 +173,19 @@ fn truncate(answer: &mut eval::value::Answer, limit: Option<usize>) {
 }
 
 /// All label sets that any of the selectors matches; without selectors, all of the tenant.
-fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<BTreeSet<Labels>, QueryError> {
+fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<HashSet<Labels>, QueryError> {
     let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
-    let mut found = BTreeSet::new();
+    let mut found = HashSet::new();
     for matchers in all {
         found.extend(context.rows.series(Signal::Metrics, matchers, range)?);
     }
     Ok(found)
+}
+
+fn sorted(found: HashSet<Labels>) -> Vec<Labels> {
+    let mut sorted: Vec<Labels> = found.into_iter().collect();
+    sorted.sort();
+    sorted
 }
 
 fn list_of(texts: &BTreeSet<String>, limit: Option<usize>) -> (String, Warnings) {
@@ -207,12 +213,7 @@ async fn labels(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: 
     respond(result.await)
 }
 
-async fn label_values(
-    Path(name): Path<String>,
-    state: State<Querier>,
-    raw: RawQuery,
-    headers: HeaderMap,
-) -> Response {
+async fn label_values(Path(name): Path<String>, state: State<Querier>, raw: RawQuery, headers: HeaderMap) -> Response {
     let read = read((state, raw, headers, Bytes::new()));
     let result = async {
         let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
@@ -221,8 +222,11 @@ async fn label_values(
             return Err(QueryError::bad("invalid label name: \"\""));
         }
         read.run(move |context| {
-            let found = matching(context, &selectors, range)?;
-            let values = found.iter().filter_map(|l| l.get(&name).map(str::to_owned)).collect();
+            let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { &selectors };
+            let mut values = BTreeSet::new();
+            for matchers in all {
+                values.extend(context.rows.metric_label_values(&name, matchers, range)?);
+            }
             Ok(list_of(&values, limit))
         })
         .await
@@ -239,7 +243,7 @@ async fn series(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: 
         }
         let limit = read.params.parsed("limit", parse_limit)?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         read.run(move |context| {
-            let found = matching(context, &selectors, range)?;
+            let found = sorted(matching(context, &selectors, range)?);
             let (mut out, mut warnings) = (String::new(), Warnings::default());
             json::list(&mut out, found.iter().take(limit), json::labels);
             if found.len() > limit {
@@ -269,7 +273,9 @@ async fn metadata(state: State<Querier>, raw: RawQuery, headers: HeaderMap) -> R
                 json::string(&mut out, family);
                 out.push(':');
                 json::list(&mut out, entries.iter().take(each), |out, entry| {
-                    for (name, text) in [("{\"type\":", &entry.kind), (",\"help\":", &entry.help), (",\"unit\":", &entry.unit)] {
+                    for (name, text) in
+                        [("{\"type\":", &entry.kind), (",\"help\":", &entry.help), (",\"unit\":", &entry.unit)]
+                    {
                         out.push_str(name);
                         json::string(out, text);
                     }

@@ -88,14 +88,18 @@ impl Replica {
                     self.slot.members_changed(entry.index, members.clone());
                 }
                 // Every replica finds the same: the change does nothing.
-                Err(error) => tracing::error!(group = self.slot.group.0, index = entry.index, error, "a change of members is void"),
+                Err(error) => tracing::error!(
+                    group = self.slot.group.0,
+                    index = entry.index,
+                    error,
+                    "a change of members is void"
+                ),
             }
             for pending in self.changes.extract_if(.., |pending| pending.index == entry.index) {
                 let result = match &applied {
-                    _ if pending.term != entry.term => Err(Error::Lost {
-                        group: self.slot.group,
-                        me: crate::machine::Node(self.node.raft.id),
-                    }),
+                    _ if pending.term != entry.term => {
+                        Err(Error::Lost { group: self.slot.group, me: crate::machine::Node(self.node.raft.id) })
+                    }
                     Ok(_) => Ok(()),
                     Err(why) => Err(Error::Members { group: self.slot.group, why: why.clone() }),
                 };

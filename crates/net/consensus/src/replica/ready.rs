@@ -202,7 +202,8 @@ impl Replica {
                 None => range = Some((range.map_or(index, |(first, _)| first), index)),
                 Some(data) => {
                     self.push_range(shared, range.take());
-                    let charge = (!data.is_empty()).then(|| crate::charge::Charge::new(&self.slot.unapplied, data.len() as u64));
+                    let charge =
+                        (!data.is_empty()).then(|| crate::charge::Charge::new(&self.slot.unapplied, data.len() as u64));
                     shared.appliers.push(&self.slot, Work::Entry(Item { index, term, data, charge }));
                 }
             }

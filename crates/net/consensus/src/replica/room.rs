@@ -18,8 +18,8 @@ impl Needs {
         Needs { records: message.entries.len(), bytes, urgent: message.entries.iter().all(is_urgent) }
     }
 
-    pub(crate) fn add(&mut self, other: Needs) {
-        self.records += other.records;
-        self.bytes += other.bytes;
+    /// Both; urgent is what the second says.
+    pub(crate) fn with(self, other: Needs) -> Needs {
+        Needs { records: self.records + other.records, bytes: self.bytes + other.bytes, urgent: other.urgent }
     }
 }

@@ -16,8 +16,9 @@ const ROUND: u64 = 16 << 20;
 impl Rounds {
     pub(crate) fn take_in(&mut self, mail: Mail) {
         self.stats.messages_dropped += mail.dropped;
-        mail.commands.into_iter().for_each(|command| self.command(command));
-        let mut needs = Needs::default();
+        self.commands.extend(mail.commands);
+        std::mem::take(&mut self.commands).into_iter().for_each(|command| self.command(command));
+        let mut needs = self.least();
         for (from, batch) in mail.messages {
             self.batch(from, batch, &mut needs);
         }
@@ -28,6 +29,27 @@ impl Rounds {
                 replica.read(read);
             }
         }
+    }
+
+    /// The journal has no room for anything, not even in its reserve: Raft must not be asked for anything that has to
+    /// be written. Only cuts of the log are done, which may help.
+    pub(crate) fn turn_away(&mut self, mail: Mail, error: &Error) {
+        self.commands.extend(mail.commands);
+        for command in std::mem::take(&mut self.commands) {
+            match command {
+                Command::Cut { .. } => self.command(command),
+                other => self.commands.push(other),
+            }
+        }
+        self.stats.messages_dropped += mail.dropped + mail.messages.len() as u64;
+        let proposals = self.proposals.drain(..).chain(mail.proposals);
+        proposals.for_each(|proposal| reply(proposal.answer, Err(error.clone())));
+        mail.reads.into_iter().for_each(|read| reply(read.answer, Err(error.clone())));
+    }
+
+    /// What may be written whatever comes in: each replica a hard state, and new leaders an entry.
+    pub(crate) fn least(&self) -> Needs {
+        Needs { records: 3 * (self.replicas.len() + 1), ..Needs::default() }
     }
 
     /// A group of this host, which is looked at in this round.
@@ -112,18 +134,17 @@ impl Rounds {
             return true;
         }
         let own = Needs::of(message);
-        let mut all = *needs;
-        all.add(own);
-        let room = self.room(all);
-        self.full |= room.is_err();
+        let all = needs.with(own);
+        let room = self.journal.room(all.records, all.bytes);
+        self.full = room.is_err();
         let taken = match room {
             Ok(()) => true,
-            Err(Error::Full { disk: true, .. }) => own.urgent,
-            Err(Error::Full { .. }) => true,
+            Err(journal::Error::Full { disk, .. }) => {
+                (own.urgent || !disk) && self.journal.room_urgent(all.records, all.bytes).is_ok()
+            }
             Err(_) => false,
         };
         if taken {
-            self.urgent |= own.urgent || self.full;
             *needs = all;
         }
         taken
@@ -142,37 +163,38 @@ impl Rounds {
         self.proposals.drain(..count).collect()
     }
 
-    fn propose(&mut self, mut needs: Needs) {
+    fn propose(&mut self, needs: Needs) {
         let proposals = self.next_proposals();
         if proposals.is_empty() {
             return;
         }
-        let plain = proposals.iter().filter(|proposal| !proposal.urgent);
-        plain.for_each(|proposal| needs.add(Needs { records: 1, bytes: proposal.data.len() as u64, urgent: false }));
         // Asked before Raft takes them: it can't give them back.
-        let room = self.room(needs);
+        let all = needs.with(sum(proposals.iter()));
+        let room = self.journal.room(all.records, all.bytes).map_err(Error::from);
         self.full = room.is_err();
+        let mut urgent_room = Ok(());
         if self.full {
+            let urgent = needs.with(sum(proposals.iter().filter(|proposal| proposal.urgent)));
+            urgent_room = self.journal.room_urgent(urgent.records, urgent.bytes).map_err(Error::from);
             // Who is refused may look for whom to flush.
             self.publish_pressure();
         }
         for proposal in proposals {
-            match &room {
-                Err(error) if !proposal.urgent => reply(proposal.answer, Err(error.clone())),
-                _ => {
-                    let urgent = proposal.urgent;
-                    let taken = self.touch(proposal.group).is_some_and(|replica| replica.propose(proposal));
-                    self.stats.proposals += u64::from(taken);
-                    self.urgent |= taken && urgent;
-                }
+            let room = if proposal.urgent { &urgent_room } else { &room };
+            if let Err(error) = room {
+                reply(proposal.answer, Err(error.clone()));
+                continue;
             }
+            let taken = self.touch(proposal.group).is_some_and(|replica| replica.propose(proposal));
+            self.stats.proposals += u64::from(taken);
         }
     }
+}
 
-    /// Each replica may add a hard state, and new leaders an entry.
-    fn room(&mut self, needs: Needs) -> Result<(), Error> {
-        Ok(self.journal.room(needs.records + 3 * self.replicas.len(), needs.bytes)?)
-    }
+fn sum<'a>(proposals: impl Iterator<Item = &'a Proposal>) -> Needs {
+    proposals.fold(Needs::default(), |sum, proposal| {
+        sum.with(Needs { records: 1, bytes: proposal.data.len() as u64, urgent: proposal.urgent })
+    })
 }
 
 /// Who asked may have gone.

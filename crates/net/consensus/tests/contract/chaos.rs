@@ -3,8 +3,8 @@
 use crate::world::{Cluster, deadline, settings, until, voters};
 use bytes::Bytes;
 use ouro_consensus::{Group, Node};
-use proptest::test_runner::{RngAlgorithm, TestRng};
 use proptest::prelude::Rng;
+use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

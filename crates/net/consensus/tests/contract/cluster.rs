@@ -2,8 +2,8 @@
 
 use crate::world::{Cluster, PATIENCE, deadline, propose, settings, until, voters};
 use bytes::Bytes;
-use ouro_consensus::{Error, Settings};
 use model::ByteSize;
+use ouro_consensus::{Error, Settings};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};

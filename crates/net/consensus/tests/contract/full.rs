@@ -2,10 +2,11 @@
 
 use crate::world::{GROUP, ME, Single, leads, open, propose, settings, until};
 use bytes::Bytes;
-use ouro_consensus::{Error, Settings};
 use model::{ByteSize, GroupId};
+use ouro_consensus::{Error, Group, Settings};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::time::Instant;
 
 const ENTRY: usize = 64 << 10;
 
@@ -16,42 +17,101 @@ fn small() -> Settings {
     settings
 }
 
-/// Fills the journal, shrinks it by a flush marker and a cut, and goes on.
+/// Logs plain entries until there is no room for more; the number of them, and the error.
+async fn fill(group: &Group) -> (usize, Error) {
+    for logged in 0..1000 {
+        if let Err(error) = group.propose(Bytes::from(vec![logged as u8; ENTRY])).await {
+            return (logged, error);
+        }
+    }
+    panic!("it never was full");
+}
+
+/// What an ingester does when it is asked to.
+async fn flush(group: &Group) {
+    let marker = group.propose_urgent(Bytes::from_static(b"flushed")).await.expect("markers go through");
+    group.compact(marker.index, Bytes::from_static(b"flushed")).await.expect("is cut");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Fills the journal, starts again while it is full, shrinks it by flush markers and cuts, and goes on.
 async fn check(node: Single, disk: bool) {
-    let host = node.host();
-    let (group, recorder) = open(&host, GROUP, &[ME]).expect("opens");
-    let (idle, _) = open(&host, GroupId(8), &[ME]).expect("opens");
-    leads(&group).await;
-    leads(&idle).await;
-    propose(&idle, "holds the oldest segment").await;
     for round in 0..3 {
-        let mut logged = 0;
-        let full = loop {
-            match group.propose(Bytes::from(vec![round; ENTRY])).await {
-                Ok(_) => logged += 1,
-                Err(error) => break error,
-            }
-            assert!(logged < 1000, "it never was full");
-        };
+        let host = node.host();
+        let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
+        let (idle, _) = open(&host, GroupId(8), &[ME]).expect("opens");
+        leads(&group).await;
+        leads(&idle).await;
+        if round == 0 {
+            propose(&idle, "holds the oldest segment").await;
+        }
+        let (logged, full) = fill(&group).await;
         assert!(matches!(full, Error::Full { disk: found, .. } if found == disk), "{full:?}");
         assert!(logged > 0, "nothing fitted in round {round}");
+        host.shutdown().await;
+
+        let host = node.host();
+        let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
+        let (idle, _) = open(&host, GroupId(8), &[ME]).expect("opens");
+        leads(&group).await;
+        leads(&idle).await;
+        fill(&group).await;
         let mut flushed = Vec::new();
         while let Some(pressed) = host.journal_pressure() {
             assert!(flushed.len() < 4, "flushing does not help: {flushed:?}");
-            let group = if pressed == idle.id() { &idle } else { &group };
-            let marker = group.propose_urgent(Bytes::from_static(b"flushed")).await.expect("markers go through");
-            group.compact(marker.index, Bytes::from_static(b"flushed")).await.expect("is cut");
+            flush(if pressed == idle.id() { &idle } else { &group }).await;
             flushed.push(pressed);
-            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert!(!flushed.is_empty(), "nobody was asked to flush");
+        propose(&group, "goes on").await;
+        host.shutdown().await;
     }
-    let known = recorder.count();
-    host.shutdown().await;
-    assert!(known > 3);
+}
+
+#[tokio::test]
+async fn when_even_the_reserve_is_used_up_all_wait_for_space() {
+    let mut settings = small();
+    settings.journal.max_size = ByteSize::mib(512);
+    let node = Single::new(settings);
     let host = node.host();
     let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
     leads(&group).await;
+    node.faults.space.store(1 << 20, Relaxed);
+    fill(&group).await;
+    let marker = Bytes::from(vec![9; 4 << 10]);
+    let mut markers = 0;
+    let full = loop {
+        match group.propose_urgent(marker.clone()).await {
+            Ok(_) => markers += 1,
+            Err(error) => break error,
+        }
+        assert!(markers < 1000, "it never was full");
+    };
+    assert!(markers > 5 && matches!(full, Error::Full { .. }), "{full:?} after {markers} markers");
+    host.shutdown().await;
+
+    // Each start writes a little, until nothing is left for that either.
+    let mut turned_away = 0;
+    for _ in 0..40 {
+        let host = node.host();
+        let (group, _) = open(&host, GROUP, &[ME]).expect("opens");
+        match group.read_index(Instant::now() + Duration::from_millis(200)).await {
+            Ok(_) => {}
+            // The second if it was asked before that was known.
+            Err(Error::Full { .. } | Error::Timeout { .. }) => turned_away += 1,
+            Err(error) => panic!("{error}"),
+        }
+        host.shutdown().await;
+    }
+    assert!(turned_away > 0, "it never was out of space");
+
+    let host = node.host();
+    let (group, recorder) = open(&host, GROUP, &[ME]).expect("opens");
+    assert!(matches!(group.propose(Bytes::from_static(b"x")).await, Err(Error::Full { .. })));
+    node.faults.space.fetch_add(8 << 20, Relaxed);
+    leads(&group).await;
+    assert!(recorder.count() > markers);
+    flush(&group).await;
     propose(&group, "goes on").await;
     host.shutdown().await;
 }

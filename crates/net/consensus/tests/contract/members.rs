@@ -27,10 +27,7 @@ async fn a_member_is_replaced() {
     cluster.stop(leaves);
     let mut members: Vec<Node> = voters().into_iter().filter(|node| *node != leaves).chain([NEW]).collect();
     members.sort();
-    until("all know it", || {
-        members.iter().all(|node| cluster.group(*node).status().voters[..] == members[..])
-    })
-    .await;
+    until("all know it", || members.iter().all(|node| cluster.group(*node).status().voters[..] == members[..])).await;
     // A snapshot knows the members as of its point.
     let index = propose(&group, "without the old one").await;
     group.compact(index, Bytes::from_static(b"cut")).await.expect("is cut");

@@ -2,8 +2,8 @@
 
 use crate::world::{GROUP, ME, Single, deadline, leads, open, propose, settings, until, wait};
 use bytes::Bytes;
-use ouro_consensus::{Error, Node, Settings};
 use model::{ByteSize, GroupId};
+use ouro_consensus::{Error, Node, Settings};
 use std::time::Duration;
 
 fn texts(range: std::ops::Range<usize>) -> Vec<Bytes> {
@@ -151,11 +151,7 @@ async fn reads_wait_for_what_was_committed() {
 
 #[tokio::test]
 async fn what_is_too_much_is_refused_with_its_limit() {
-    let limits = Settings {
-        max_uncommitted: ByteSize(100_000),
-        apply_queue: ByteSize(50_000),
-        ..settings()
-    };
+    let limits = Settings { max_uncommitted: ByteSize(100_000), apply_queue: ByteSize(50_000), ..settings() };
     let node = Single::new(limits);
     let host = node.host();
     let (group, recorder) = open(&host, GROUP, &[ME]).expect("opens");
@@ -222,7 +218,8 @@ async fn what_does_not_fit_is_not_opened() {
     group.compact(index, Bytes::new()).await.expect("is cut");
     host.shutdown().await;
 
-    let other = ouro_consensus::Host::open(node.dir.path(), Node(2), settings(), std::sync::Arc::new(ouro_consensus::NoPeers));
+    let other =
+        ouro_consensus::Host::open(node.dir.path(), Node(2), settings(), std::sync::Arc::new(ouro_consensus::NoPeers));
     assert!(matches!(other, Err(Error::Identity { found: ME, .. })), "{:?}", other.map(drop));
     let bad = Settings { heartbeat_ticks: 0, ..settings() };
     let bad = ouro_consensus::Host::open(node.dir.path(), ME, bad, std::sync::Arc::new(ouro_consensus::NoPeers));

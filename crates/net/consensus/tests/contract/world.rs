@@ -1,9 +1,9 @@
 //! Hosts in one process, a network that loses what a test wants, and a machine that writes down what it is told.
 
 use bytes::Bytes;
-use ouro_consensus::{Committed, Error, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
 use journal::faults::Faults;
 use model::{ByteSize, GroupId};
+use ouro_consensus::{Committed, Error, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -192,8 +192,7 @@ pub fn voters() -> Vec<Node> {
 
 impl Cluster {
     pub fn new(settings: Settings) -> Cluster {
-        let mut cluster =
-            Cluster { net: Arc::default(), settings, nodes: BTreeMap::new(), dirs: BTreeMap::new() };
+        let mut cluster = Cluster { net: Arc::default(), settings, nodes: BTreeMap::new(), dirs: BTreeMap::new() };
         voters().into_iter().for_each(|node| cluster.start(node, &voters()));
         cluster
     }
@@ -237,7 +236,8 @@ impl Cluster {
 
     fn leader_of(&self, among: impl Fn(u64) -> bool) -> Option<Node> {
         let statuses = self.nodes.iter().map(|(id, member)| (*id, member.group.status()));
-        let newest = statuses.filter(|(id, _)| among(*id)).max_by_key(|(id, s)| (s.term, s.leader == Some(Node(*id))))?;
+        let newest =
+            statuses.filter(|(id, _)| among(*id)).max_by_key(|(id, s)| (s.term, s.leader == Some(Node(*id))))?;
         (newest.1.leader == Some(Node(newest.0))).then_some(Node(newest.0))
     }
 
@@ -275,10 +275,8 @@ impl Cluster {
 
     /// All that run have applied the same entries.
     pub async fn agree(&self, count: usize) {
-        until("all nodes have applied the same", || {
-            self.nodes.values().all(|member| member.recorder.count() >= count)
-        })
-        .await;
+        until("all nodes have applied the same", || self.nodes.values().all(|member| member.recorder.count() >= count))
+            .await;
         let first = self.nodes.values().next().expect("one runs").recorder.entries();
         for (id, member) in &self.nodes {
             assert_eq!(member.recorder.entries(), first, "node {id}");

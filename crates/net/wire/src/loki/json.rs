@@ -17,7 +17,8 @@ pub struct JsonError {
     why: String,
 }
 
-/// Gives the uncompressed protobuf body of a JSON push; an empty one where there are no streams. Text that is not UTF-8 becomes U+FFFD, as Loki does it.
+/// Gives the uncompressed protobuf body of a JSON push; an empty one where there are no streams. Text that is not UTF-8
+/// becomes U+FFFD, as Loki does it.
 pub fn from_json(json: &[u8]) -> Result<Vec<u8>, JsonError> {
     let error = |e: serde_json::Error| JsonError { why: e.to_string() };
     let mut builder = Builder::new();

@@ -58,7 +58,7 @@ impl Parser<'_> {
                 Tok::Sym("|") if self.peek_second() == &Tok::Keyword("unwrap") && range.unwrap.is_none() => {
                     self.next();
                     self.next();
-                    range.unwrap = Some(self.unwrap()?);
+                    range.unwrap = Some(self.unwrap_clause()?);
                 }
                 _ if range.unwrap.is_some() => break,
                 _ => match self.stage()? {
@@ -83,7 +83,7 @@ impl Parser<'_> {
     }
 
     /// What follows `unwrap`, with the filters after it.
-    fn unwrap(&mut self) -> Parsed<Unwrap> {
+    fn unwrap_clause(&mut self) -> Parsed<Unwrap> {
         let conversion = match self.peek() {
             Tok::Function("bytes") => Some(Conversion::Bytes),
             Tok::Function("duration") => Some(Conversion::Duration),

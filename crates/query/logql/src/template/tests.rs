@@ -1,3 +1,5 @@
+//! What templates give, and what is refused.
+
 use super::exec::Scope;
 use super::*;
 

@@ -323,9 +323,8 @@ pub fn parse_uuid(text: &[u8]) -> Option<u128> {
     if text[8] != b'-' || text[13] != b'-' || text[18] != b'-' || text[23] != b'-' {
         return None;
     }
-    let high = parse_hex_digits(&text[..8])? << 32
-        | parse_hex_digits(&text[9..13])? << 16
-        | parse_hex_digits(&text[14..18])?;
+    let high =
+        parse_hex_digits(&text[..8])? << 32 | parse_hex_digits(&text[9..13])? << 16 | parse_hex_digits(&text[14..18])?;
     let low = parse_hex_digits(&text[19..23])? << 48 | parse_hex_digits(&text[24..])?;
     Some(u128::from(high) << 64 | u128::from(low))
 }
@@ -537,9 +536,7 @@ fn write_time(value: i64, form: TimeForm, out: &mut Vec<u8>) {
     let [n1, n2] = pair(of_day / 60 % 60);
     let [s1, s2] = pair(of_day % 60);
     let separator = form.separator;
-    out.extend_from_slice(&[
-        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2,
-    ]);
+    out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, separator, h1, h2, b':', n1, n2, b':', s1, s2]);
     if form.digits == TRIMMED {
         if fraction != 0 {
             out.push(form.point);

@@ -185,7 +185,8 @@ fn gains_by_delta(values: &[i64]) -> bool {
 pub enum Decoder {
     Constant(i64),
     Packed,
-    Pco(Box<ChunkDecompressor<i64>>),
+    /// The description, and what is made of it when the first page is decoded.
+    Pco(Vec<u8>, Option<Box<ChunkDecompressor<i64>>>),
 }
 
 impl Decoder {
@@ -194,12 +195,7 @@ impl Decoder {
         match cursor.byte()? {
             CONSTANT => Ok(Decoder::Constant(cursor.signed()?)),
             PACKED => Ok(Decoder::Packed),
-            PCO => {
-                let error = |_| Error::Corrupt { why: "a column's pco description cannot be read" };
-                let (file, rest) = FileDecompressor::new(cursor.0).map_err(error)?;
-                let (chunk, _) = file.chunk_decompressor::<i64, _>(rest).map_err(error)?;
-                Ok(Decoder::Pco(Box::new(chunk)))
-            }
+            PCO => Ok(Decoder::Pco(cursor.0.to_vec(), None)),
             _ => Err(Error::corrupt("a column of numbers is encoded in an unknown way")),
         }
     }
@@ -208,7 +204,7 @@ impl Decoder {
         match self {
             Decoder::Constant(_) => "constant",
             Decoder::Packed => "packed",
-            Decoder::Pco(_) => "pco",
+            Decoder::Pco(..) => "pco",
         }
     }
 
@@ -223,8 +219,12 @@ impl Decoder {
         match self {
             Decoder::Constant(value) => out.resize(count, *value),
             Decoder::Packed => unpack_page(page, count, out)?,
-            Decoder::Pco(_) if count == 0 => {}
-            Decoder::Pco(chunk) => {
+            Decoder::Pco(..) if count == 0 => {}
+            Decoder::Pco(description, chunk) => {
+                let chunk = match chunk {
+                    Some(chunk) => chunk,
+                    None => chunk.insert(read_description(description)?),
+                };
                 let error = |_| Error::Corrupt { why: "a pco page cannot be decoded" };
                 out.resize(count, 0);
                 let mut page = chunk.page_decompressor(page, count).map_err(error)?;
@@ -236,6 +236,13 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+fn read_description(description: &[u8]) -> Result<Box<ChunkDecompressor<i64>>, Error> {
+    let error = |_| Error::Corrupt { why: "a column's pco description cannot be read" };
+    let (file, rest) = FileDecompressor::new(description).map_err(error)?;
+    let (chunk, _) = file.chunk_decompressor::<i64, _>(rest).map_err(error)?;
+    Ok(Box::new(chunk))
 }
 
 fn unpack_page(page: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
@@ -269,7 +276,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(values: &[i64], page: usize) {
-        let ends: Vec<u32> = (1..=values.len().div_ceil(page).max(1)).map(|n| (n * page).min(values.len()) as u32).collect();
+        let ends: Vec<u32> =
+            (1..=values.len().div_ceil(page).max(1)).map(|n| (n * page).min(values.len()) as u32).collect();
         let encoded = encode(values, &ends).expect("encodes");
         let mut decoder = Decoder::new(&encoded.descriptor).expect("opens");
         let mut out = Vec::new();

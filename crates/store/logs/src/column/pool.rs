@@ -25,6 +25,12 @@ impl Pool {
         self.ids.get(usize::try_from(place).ok()?).copied()
     }
 
+    /// Touches the slots of ids that are about to be looked up: the loads do not wait for each other.
+    pub fn expect<'a>(&self, ids: impl Iterator<Item = &'a u128>) {
+        let mask = self.table.len().wrapping_sub(1);
+        std::hint::black_box(ids.fold(0, |all, id| all ^ self.table.get(spread(*id) & mask).copied().unwrap_or(0)));
+    }
+
     /// The place of an id, which is added when it is new.
     #[inline]
     pub fn place(&mut self, id: u128) -> u32 {

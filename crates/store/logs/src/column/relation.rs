@@ -85,9 +85,11 @@ fn find_aligned(members: &[&Candidate<'_>], times: &[i64], found: &mut Vec<(u32,
     let places: Vec<usize> = (0..SAMPLES).map(|n| n * (len - 1) / (SAMPLES - 1)).collect();
     let sample = |values: &[i64]| -> [i64; SAMPLES] { std::array::from_fn(|n| values[places[n]]) };
     let mut samples: Vec<[i64; SAMPLES]> = members.iter().map(|m| sample(m.values)).collect();
-    let in_units: Vec<Vec<i64>> = UNITS.iter().map(|unit| times.iter().map(|t| t.div_euclid(*unit)).collect()).collect();
+    let in_units: Vec<Vec<i64>> =
+        UNITS.iter().map(|unit| times.iter().map(|t| t.div_euclid(*unit)).collect()).collect();
     samples.extend(in_units.iter().map(|times| sample(times)));
-    let values = |at: usize| if at < members.len() { members[at].values } else { in_units[at - members.len()].as_slice() };
+    let values =
+        |at: usize| if at < members.len() { members[at].values } else { in_units[at - members.len()].as_slice() };
     let source = |at: usize| match at.checked_sub(members.len()) {
         Some(unit) => Source::Time(unit as u8),
         None => Source::Number(members[at].number),
@@ -167,12 +169,7 @@ fn signed(value: i64, negative: bool) -> i64 {
 }
 
 /// What the terms leave over; `None` when it should be constant and is not.
-fn rest<'a>(
-    target: &[i64],
-    terms: &Terms,
-    values: &impl Fn(usize) -> &'a [i64],
-    constant: bool,
-) -> Option<Vec<i64>> {
+fn rest<'a>(target: &[i64], terms: &Terms, values: &impl Fn(usize) -> &'a [i64], constant: bool) -> Option<Vec<i64>> {
     let mut rest = target.to_vec();
     for (at, negative) in terms {
         rest.iter_mut().zip(values(*at)).for_each(|(rest, value)| *rest = rest.wrapping_sub(signed(*value, *negative)));

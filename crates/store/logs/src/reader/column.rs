@@ -2,8 +2,8 @@
 
 use crate::column::form::Form;
 use crate::column::pool::PackedPool;
-use crate::column::text::Texts;
 use crate::column::relation::{self, Term};
+use crate::column::text::Texts;
 use crate::column::{CONSTANT, DICTIONARY, TEXTS, TYPED, ints};
 use crate::error::Error;
 use crate::frame;
@@ -109,7 +109,12 @@ impl ColumnReader {
     }
 
     /// Adds what a number of the prepared page is derived from.
-    pub fn derive(&mut self, part: usize, values: impl ExactSizeIterator<Item = i64>, negative: bool) -> Result<(), Error> {
+    pub fn derive(
+        &mut self,
+        part: usize,
+        values: impl ExactSizeIterator<Item = i64>,
+        negative: bool,
+    ) -> Result<(), Error> {
         let numbers = &mut self.page.numbers[part];
         if values.len() != numbers.len() {
             return Err(Error::corrupt("a column is derived from one of another length"));
@@ -226,7 +231,11 @@ impl ColumnReader {
         match &self.kind {
             Kind::Constant(_) => "constant".to_owned(),
             Kind::Typed(typed) => {
-                let numbers: Vec<&str> = typed.numbers.iter().map(|(terms, rest)| if terms.is_empty() { rest.describe() } else { "derived" }).collect();
+                let numbers: Vec<&str> = typed
+                    .numbers
+                    .iter()
+                    .map(|(terms, rest)| if terms.is_empty() { rest.describe() } else { "derived" })
+                    .collect();
                 format!("{:?} {}", typed.form, numbers.join(" "))
             }
             Kind::Dictionary { codes, .. } => format!("dictionary {}", codes.describe()),

@@ -1,7 +1,7 @@
 //! The lines of a page, put together again from templates and columns.
 
-use super::group::{ChannelReader, Template};
 use super::column::ColumnReader;
+use super::group::{ChannelReader, Template};
 use crate::column::relation::{Source, Term, UNITS};
 use crate::error::Error;
 use crate::frame;
@@ -71,7 +71,8 @@ impl<'a> Channel<'a> {
                 Source::Number(number) => {
                     let (other, other_part) = (number as usize / 2, number as usize % 2);
                     let source = self.columns.get_mut(other).filter(|_| other != column);
-                    let source = source.ok_or(Error::Corrupt { why: "a column is derived from one that is not there" })?;
+                    let source =
+                        source.ok_or(Error::Corrupt { why: "a column is derived from one that is not there" })?;
                     if source.terms().nth(other_part).is_none_or(|terms| !terms.is_empty()) {
                         return Err(Error::corrupt("a column is derived from one that is derived itself"));
                     }

@@ -50,7 +50,8 @@ fn lines_of_one_shape_share_a_template_from_the_third_on() {
         r#"{"a":7,"b":"","c":{"d":[],"f":0}}"#,
     ];
     assert_eq!(templates(&json), [0, 0, 1, 0, 1]);
-    let ids: Vec<String> = (0..300).map(|n| format!(r#"{{"user":"{:08x}-17b5-42bc-9a51-3cd422cab7a1","n":{n}}}"#, n * 7919)).collect();
+    let ids: Vec<String> =
+        (0..300).map(|n| format!(r#"{{"user":"{:08x}-17b5-42bc-9a51-3cd422cab7a1","n":{n}}}"#, n * 7919)).collect();
     assert_eq!(templates(&ids.iter().map(String::as_str).collect::<Vec<_>>())[2..], [1; 298]);
     let text = [
         "[2026-11-22 02:12:14,573] INFO worker: request id=5 took 10.3ms",
@@ -63,10 +64,12 @@ fn lines_of_one_shape_share_a_template_from_the_third_on() {
 
 #[test]
 fn words_that_vary_become_slots() {
-    let lines: Vec<String> = (0..60u8).map(|n| {
-        let name: String = [n / 10, n % 10].iter().map(|d| char::from(b'a' + d)).collect();
-        format!("user {name} logged in")
-    }).collect();
+    let lines: Vec<String> = (0..60u8)
+        .map(|n| {
+            let name: String = [n / 10, n % 10].iter().map(|d| char::from(b'a' + d)).collect();
+            format!("user {name} logged in")
+        })
+        .collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let templates = templates(&lines);
     assert_eq!(templates[0], 0);
@@ -75,8 +78,27 @@ fn words_that_vary_become_slots() {
 
 #[test]
 fn odd_lines_come_back() {
-    let lines = ["", "{", "{}", "{\"a\"}", "{\"a\":}", "{\"a\":1", "{\"a\":1}x", "{\"a\":\"", "{\"a\":\"\\", "{\"a\":[", " ", "\n",
-        "{ \"a\" : 1 , \"b\" : [ ] }\n", "é", "a=1 b=\"c d\"", "[", "]", "{\"a\":1,\"a\":2}", "{\"\":0}"];
+    let lines = [
+        "",
+        "{",
+        "{}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1",
+        "{\"a\":1}x",
+        "{\"a\":\"",
+        "{\"a\":\"\\",
+        "{\"a\":[",
+        " ",
+        "\n",
+        "{ \"a\" : 1 , \"b\" : [ ] }\n",
+        "é",
+        "a=1 b=\"c d\"",
+        "[",
+        "]",
+        "{\"a\":1,\"a\":2}",
+        "{\"\":0}",
+    ];
     for line in lines {
         assert_eq!(rebuild(&[line; 5]), [line; 5]);
     }
