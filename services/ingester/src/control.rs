@@ -8,8 +8,10 @@ use model::GroupId;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 
-/// How many entries are logged before a new snapshot of the catalog is stored.
-const SNAPSHOT_EVERY: u64 = 256;
+/// A snapshot of the catalog is stored when the log since the last one has this part of as many entries as the catalog
+/// has segments: writing snapshots then costs a bounded part of writing entries, and a small catalog's log is short, so
+/// that it keeps no segment of the journal from being used again.
+const SNAPSHOT_PART: u64 = 16;
 
 /// This node's copy of the catalog, and the way to change it. Cheap to clone.
 #[derive(Clone)]
@@ -116,13 +118,16 @@ impl Control {
 
     /// Cuts the log if so many entries were applied since the last time.
     async fn compact(&self, group: &Group, entries: u64) {
+        let seen = group.applied();
         let (through, catalog) = {
             let mut state = self.shared.lock();
-            if state.applied < state.snapshot + entries {
+            // Entries of Raft's own are never seen here; with one of ours applied since, the catalog is a later one.
+            let through = state.applied.max(seen);
+            if through < state.snapshot + entries || through > seen {
                 return;
             }
-            state.snapshot = state.applied;
-            (state.applied, state.catalog.clone())
+            state.snapshot = through;
+            (through, state.catalog.clone())
         };
         if let Err(error) = group.compact(through, catalog.encode().into()).await {
             tracing::warn!(%error, "the control group's log was not cut; it will be tried again");

@@ -175,6 +175,7 @@ impl Flusher {
         let logged = shard.group()?.propose_urgent(Entry::Flushed { through, version }.encode()).await;
         logged.map_err(|source| Error::Consensus { shard: shard.id, source })?;
         fail::fail_point!("flush::after_flushed");
+        shard.head().forget_idle();
         Ok(())
     }
 

@@ -119,6 +119,7 @@ impl Ingester {
 
     /// Groups without rows hold segments by entries of Raft's own; to cut those costs little, so all of them are.
     async fn relieve(&self, oldest: GroupId) {
+        tracing::info!(group = oldest.0, "the log is short of room: its oldest segment is flushed");
         self.inner.control.cut().await;
         let oldest = ShardId::from_group(oldest);
         wake(&self.inner.logs, oldest);

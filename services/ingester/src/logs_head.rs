@@ -52,6 +52,9 @@ impl Head for LogsHead {
         self.0.drop_frozen(through);
     }
 
+    /// Streams go with their generation.
+    fn forget_idle(&self) {}
+
     fn view(&self) -> logs::View {
         self.0.snapshot()
     }

@@ -4,10 +4,13 @@ use crate::error::Error;
 use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use transport::{rows, v1};
 use wire::batch::{Batch, Format};
 use wire::prometheus::{self, Version};
+
+/// How long a head remembers a series of which it has no samples.
+const IDLE: Duration = Duration::from_secs(2 * 3600);
 
 pub struct MetricsHead(metrics::Head);
 
@@ -67,6 +70,12 @@ impl Head for MetricsHead {
 
     fn drop_frozen(&self, through: u64) {
         self.0.drop_frozen(through);
+    }
+
+    /// A series without samples for so long is new when it comes again: only the check of its order is forgotten.
+    fn forget_idle(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.0.sweep(now.saturating_sub(IDLE).as_millis() as i64);
     }
 
     fn view(&self) -> metrics::View {

@@ -127,11 +127,13 @@ impl<H: Head> Shard<H> {
     }
 
     /// The snapshot that stands for everything up to the last flush, and for what came after it as long as that was
-    /// no rows: entries of Raft's own must not hold the log.
+    /// no rows: entries of Raft's own, which the state machine never sees, must not hold the log.
     pub fn snapshot(&self) -> (u64, Bytes) {
+        let seen = self.group().map_or(0, Group::applied);
         let state = self.lock();
         let empty = state.cut.is_none() && state.head.stats().rows == 0;
-        let through = if empty { state.applied } else { state.flushed.through };
+        // With an entry applied since, the state may be that of a later index than `seen`.
+        let through = if empty && state.applied <= seen { seen } else { state.flushed.through };
         (through, snapshot::encode(state.flushed, &state.recent, through))
     }
 

@@ -31,6 +31,9 @@ pub trait Head: Send + Sync + Sized + 'static {
     /// Forgets what was cut at or before `through`.
     fn drop_frozen(&self, through: u64);
 
+    /// Forgets what is only known for rows that may still come: called after a flush.
+    fn forget_idle(&self);
+
     fn view(&self) -> Self::View;
 
     fn stats(&self) -> Stats;

@@ -275,8 +275,13 @@ async fn a_full_disk_is_freed_by_flushing_elsewhere() {
     let refused = fill(&process.client(), &sender, &mut ledger).await;
     ledger.check(&process.client(), "while the disk is full").await;
     let client = process.client();
-    until("the refused push is taken", async || refused.send(&client).await.is_ok_and(|answer| answer.status == 204))
-        .await;
+    let begun = std::time::Instant::now();
+    until("the refused push is taken", async || {
+        let a = refused.send(&client).await;
+        println!("{:?} {:?}", begun.elapsed(), a);
+        a.is_ok_and(|answer| answer.status == 204)
+    })
+    .await;
     ledger.acked(&refused);
     ledger.send_some(&client, &sender, 20).await;
     ledger.check(&client, "once there is room again").await;

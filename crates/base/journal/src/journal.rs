@@ -214,6 +214,11 @@ impl Journal {
         Some((group, ByteSize(self.pool.live.load(Relaxed))))
     }
 
+    /// Gives spare segments back to the disk: for times in which the log is idle. The next segments are allocated anew.
+    pub fn release_spares(&self) {
+        self.pool.release_spares();
+    }
+
     pub fn stats(&self) -> Stats {
         let index = self.reader.index();
         let (spares, spare_bytes, reserve) = self.pool.held();

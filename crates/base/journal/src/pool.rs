@@ -128,6 +128,12 @@ impl Pool {
         }
     }
 
+    /// Gives the disk back what is only kept to save work while the log is busy.
+    pub(crate) fn release_spares(&self) {
+        let spares = std::mem::take(&mut self.state().spares);
+        spares.iter().for_each(|spare| self.remove(&spare.path, spare.size));
+    }
+
     /// Keeps a segment that nothing needs as a spare, or removes it: when there are enough, when the reserve is
     /// missing, and when a slice still reads it.
     pub(crate) fn take_back(&self, segment: Arc<Segment>) {

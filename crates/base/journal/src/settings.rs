@@ -25,9 +25,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            segment_size: ByteSize::mib(128),
+            segment_size: ByteSize::mib(32),
             max_size: ByteSize::mib(16 << 10),
-            reserve: ByteSize::mib(64),
+            reserve: ByteSize::mib(16),
             sync: true,
         }
     }

@@ -62,7 +62,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            max_push_body: ByteSize::mib(16),
+            max_push_body: ByteSize::mib(15),
             max_push_inflated: ByteSize::mib(100),
             ingestion_rate: None,
             ingestion_burst: ByteSize::mib(64),

@@ -45,12 +45,12 @@ struct Load {
     concurrency: usize,
 }
 
-/// User and system time of this process.
-fn cpu() -> Duration {
+/// User and system time of this process in seconds.
+fn cpu() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/self/stat").expect("linux");
     let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().expect("a number") + fields[12].parse::<u64>().expect("a number");
-    Duration::from_millis(ticks * 10)
+    let seconds = |at: usize| fields[at].parse::<f64>().expect("a number") / 100.0;
+    (seconds(11), seconds(12))
 }
 
 fn settings() -> Settings {
@@ -60,7 +60,7 @@ fn settings() -> Settings {
 }
 
 async fn run(groups: &[Group], load: &Load) -> Vec<Duration> {
-    let data = Bytes::from((0..load.entry).map(|n| (n * 7919 >> 3) as u8).collect::<Vec<_>>());
+    let data = Bytes::from((0..load.entry).map(|n| ((n * 7919) >> 3) as u8).collect::<Vec<_>>());
     let count = (load.total / load.entry as u64) as usize;
     let each = count / load.concurrency;
     let tasks: Vec<_> = (0..load.concurrency)
@@ -89,15 +89,16 @@ async fn measure(name: &str, hosts: &[Host], groups: &[Group], load: &Load) {
     let before: Vec<_> = hosts.iter().map(Host::stats).collect();
     let (begun, cpu_before) = (Instant::now(), cpu());
     let times = run(groups, load).await;
-    let (wall, used) = (begun.elapsed().as_secs_f64(), (cpu() - cpu_before).as_secs_f64());
+    let (wall, used) = (begun.elapsed().as_secs_f64(), (cpu().0 - cpu_before.0, cpu().1 - cpu_before.1));
     let gb = (times.len() * load.entry) as f64 / 1e9;
     let syncs: u64 = hosts.iter().zip(&before).map(|(host, before)| host.stats().syncs - before.syncs).sum();
     println!(
-        "{name:8} {:>8} x {:>5} at once: {:7.1} MB/s, {:5.2} CPU-s/GB, {syncs:6} syncs, {:6} proposals, p50 {:8.3?}, p99 {:8.3?}",
+        "{name:8} {:>8} x {:>5} at once: {:7.1} MB/s, CPU-s/GB {:5.2} user {:5.2} system, {syncs:6} syncs, {:6} proposals, p50 {:8.3?}, p99 {:8.3?}",
         ByteSize(load.entry as u64).to_string(),
         load.concurrency,
         gb * 1000.0 / wall,
-        used / gb,
+        used.0 / gb,
+        used.1 / gb,
         times.len(),
         times[times.len() / 2],
         times[times.len() * 99 / 100],
@@ -144,7 +145,7 @@ async fn one(dir: &Path) {
     println!(
         "one node: the journal opened again in {opened:.3?}, 1.6 GB replayed after {:.3?}, {:.2} CPU-s, {} MiB resident",
         begun.elapsed(),
-        (cpu() - cpu_before).as_secs_f64(),
+        cpu().0 + cpu().1 - cpu_before.0 - cpu_before.1,
         resident() >> 20
     );
     host.shutdown().await;

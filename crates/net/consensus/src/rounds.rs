@@ -21,6 +21,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// After so many ticks without an entry the journal gives its spare segments back to the disk.
+const REST_TICKS: u64 = 20;
 /// Pressure begins at this part of the journal's limit, in quarters.
 const PRESSURE: u64 = 3;
 
@@ -38,6 +40,8 @@ pub(crate) struct Rounds {
     pace: Pace,
     next_tick: Instant,
     ticks: u64,
+    /// The tick of the last entry; zero once the spares are given back.
+    busy: u64,
     stats: Stats,
     /// Commands that wait until the journal has room for what they bring about.
     commands: Vec<Command>,
@@ -68,6 +72,7 @@ impl Rounds {
             pace,
             next_tick,
             ticks: 0,
+            busy: 0,
             stats: Stats::default(),
             commands: Vec::new(),
             full: false,
@@ -114,8 +119,18 @@ impl Rounds {
         self.trim();
         let (proposals, bytes) = (self.stats.proposals - before.0, self.stats.entry_bytes - before.1);
         self.pace.ended(begun, proposals, bytes);
+        self.rest(bytes);
         self.publish();
         Ok(!stop)
+    }
+
+    fn rest(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.busy = self.ticks;
+        } else if self.busy > 0 && self.ticks >= self.busy + REST_TICKS {
+            self.busy = 0;
+            self.journal.release_spares();
+        }
     }
 
     /// Raft can't be told that a round was not written. So none begins before it is sure that there is room.

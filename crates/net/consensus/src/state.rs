@@ -57,10 +57,8 @@ impl State {
         if data.try_get_u8().ok()? != VERSION {
             return None;
         }
-        let mut hard = HardState::default();
-        hard.term = data.try_get_u64_le().ok()?;
-        hard.vote = data.try_get_u64_le().ok()?;
-        hard.commit = data.try_get_u64_le().ok()?;
+        let mut next = || data.try_get_u64_le().ok();
+        let hard = HardState { term: next()?, vote: next()?, commit: next()?, ..HardState::default() };
         let base = get_base(data)?;
         let in_file = data.try_get_u8().ok()? != 0;
         let changes = get_list(data)?.into_iter().collect();

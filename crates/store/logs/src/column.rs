@@ -183,12 +183,8 @@ impl Column {
             Form::AddressPort => self.typed.extend_two(raw, spans, |text| Form::AddressPort.parse(text)),
             Form::Float => self.typed.extend_two(raw, spans, |text| Form::Float.parse(text)),
             Form::Time(_) => self.typed.extend(raw, spans, |text| form.parse(text)),
-            Form::Uuid => self
-                .typed
-                .extend(raw, spans, |text| Form::Uuid.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])),
-            Form::Hex32 => self
-                .typed
-                .extend(raw, spans, |text| Form::Hex32.parse_wide(text).map(|id| [i64::from(pool.place(id)), 0])),
+            Form::Uuid => self.typed.extend_ids(raw, spans, pool, |text| Form::Uuid.parse_wide(text)),
+            Form::Hex32 => self.typed.extend_ids(raw, spans, pool, |text| Form::Hex32.parse_wide(text)),
             Form::Padded(_) | Form::Decimal(_) | Form::Hex(_) => {
                 self.typed.extend(raw, spans, |text| form.parse(text));
             }

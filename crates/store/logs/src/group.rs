@@ -32,6 +32,8 @@ pub struct Buffers {
 
 /// Below this size, describing columns costs more than they save.
 const TINY: u64 = 12 << 10;
+/// Below this size it is cheap, and worth it, to try both ways.
+const SMALL: u64 = 256 << 10;
 
 impl Workshop {
     pub fn new() -> Workshop {
@@ -50,6 +52,21 @@ impl Buffers {
     pub fn lengths(&self) -> [u64; 3] {
         [&self.data, &self.times, &self.filters].map(|buffer| buffer.len() as u64)
     }
+
+    /// Takes away what was appended since the lengths were taken.
+    fn split_off(&mut self, [data, times, filters]: [u64; 3]) -> Buffers {
+        Buffers {
+            data: self.data.split_off(data as usize),
+            times: self.times.split_off(times as usize),
+            filters: self.filters.split_off(filters as usize),
+        }
+    }
+
+    fn append(&mut self, mut tail: Buffers) {
+        self.data.append(&mut tail.data);
+        self.times.append(&mut tail.times);
+        self.filters.append(&mut tail.filters);
+    }
 }
 
 /// Lines or metadata, taken apart.
@@ -59,8 +76,46 @@ struct Channel {
     columns: Vec<Encoded>,
 }
 
-/// Encodes the rows and appends them to the buffers.
+/// Encodes the rows and appends them to the buffers. Small row groups are encoded with whole lines, too, and the smaller
+/// result is kept.
 pub fn encode(
+    rows: &Rows,
+    page_rows: u32,
+    workshop: &mut Workshop,
+    compressor: &mut Compressor,
+    out: &mut Buffers,
+) -> Result<Group, Error> {
+    let raw_bytes = rows.raw_bytes();
+    if raw_bytes < TINY {
+        return encode_as(false, rows, page_rows, workshop, compressor, out);
+    }
+    let before = out.lengths();
+    let apart = encode_as(true, rows, page_rows, workshop, compressor, out)?;
+    if raw_bytes >= SMALL {
+        return Ok(apart);
+    }
+    // Whole lines take at least what zstd makes of them.
+    let size = |buffers: &Buffers| buffers.lengths().iter().sum::<u64>() - before.iter().sum::<u64>();
+    workshop.scratch.clear();
+    rows.rows.iter().for_each(|row| workshop.scratch.extend_from_slice(rows.line(row)));
+    let mut packed = Vec::new();
+    compressor.pack(&mut packed, &workshop.scratch)?;
+    if packed.len() as u64 >= size(out) {
+        return Ok(apart);
+    }
+    let shredded = out.split_off(before);
+    let whole = encode_as(false, rows, page_rows, workshop, compressor, out)?;
+    if size(out) < shredded.lengths().iter().sum() {
+        return Ok(whole);
+    }
+    drop(out.split_off(before));
+    out.append(shredded);
+    Ok(apart)
+}
+
+/// Encodes the rows, with lines taken apart or whole.
+fn encode_as(
+    apart: bool,
     rows: &Rows,
     page_rows: u32,
     workshop: &mut Workshop,
@@ -70,13 +125,12 @@ pub fn encode(
     let ends = page_ends(rows.rows.len() as u32, page_rows);
     let raw_bytes = rows.raw_bytes();
     let Workshop { lines, metadata, pool, keys, scratch } = workshop;
-    let shred_lines = raw_bytes >= TINY;
     pool.clear();
-    shred(lines, shred_lines, &rows.text, rows.rows.iter().map(|row| (row.start, row.end)), page_rows, pool);
+    shred(lines, apart, &rows.text, rows.rows.iter().map(|row| (row.start, row.end)), page_rows, pool);
     let with_metadata = !rows.metadata.is_empty();
     if with_metadata {
         let spans = rows.rows.iter().map(|row: &Row| (row.meta_start, row.meta_end));
-        shred(metadata, rows.metadata.len() as u64 >= TINY, &rows.metadata, spans, page_rows, pool);
+        shred(metadata, apart, &rows.metadata, spans, page_rows, pool);
     }
     let shredders: Vec<&Shredder> = [(true, &*lines), (with_metadata, &*metadata)]
         .into_iter()

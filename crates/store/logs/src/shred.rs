@@ -212,13 +212,13 @@ impl Shredder {
 
     /// Looks at a line without prejudice.
     fn inspect(&mut self, line: &[u8]) -> Option<u32> {
-        if self.misses > PATIENCE {
+        if self.misses > 2 * PATIENCE {
             self.skipped += 1;
             if !self.skipped.is_multiple_of(PATIENCE) {
                 return None;
             }
         }
-        self.misses = (self.misses + 2).min(2 * PATIENCE);
+        self.misses = (self.misses + 2).min(3 * PATIENCE);
         self.draft.clear();
         let json = line.first() == Some(&b'{') && json::draft(line, &mut self.draft);
         if !json {

@@ -100,8 +100,11 @@ pub fn histogram(out: &mut String, h: &Histogram) {
     let buckets = native.buckets();
     if !buckets.is_empty() {
         out.push_str(",\"buckets\":");
-        list(out, buckets.iter().filter(|b| b.count != 0.0), |out, bucket| {
-            let _ = write!(out, "[{},", boundaries(bucket, native.is_custom()));
+        // Prometheus leaves out a zero bucket that a subtraction made negative, and no other.
+        let custom = native.is_custom();
+        let shown = |b: &&Bucket| b.count != 0.0 && !(b.count < 0.0 && !custom && is_zero(b));
+        list(out, buckets.iter().filter(shown), |out, bucket| {
+            let _ = write!(out, "[{},", boundaries(bucket, custom));
             for (at, value) in [bucket.lower, bucket.upper, bucket.count].into_iter().enumerate() {
                 if at > 0 {
                     out.push(',');
@@ -119,15 +122,21 @@ fn boundaries(bucket: &Bucket, custom: bool) -> u8 {
     match bucket {
         b if custom && b.lower == f64::NEG_INFINITY => 3,
         _ if custom => 0,
-        b if b.lower <= 0.0 && b.upper >= 0.0 => 3,
+        b if is_zero(b) => 3,
         b if b.lower < 0.0 => 1,
         _ => 0,
     }
 }
 
+/// Whether a bucket of an exponential histogram is its zero bucket.
+fn is_zero(bucket: &Bucket) -> bool {
+    bucket.lower <= 0.0 && bucket.upper >= 0.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::histogram::Span;
 
     fn written(write: impl Fn(&mut String)) -> String {
         let mut out = String::new();
@@ -167,5 +176,28 @@ mod tests {
         ] {
             assert_eq!(written(|out| seconds(out, millis)), want);
         }
+    }
+
+    #[test]
+    fn histograms_look_as_in_prometheus() {
+        let span = || vec![Span { offset: 0, length: 2 }];
+        let check = |zero: f64, positive: [f64; 2], want: &str| {
+            let histogram = Histogram {
+                zero_threshold: 0.5,
+                zero_count: zero,
+                count: 3.0,
+                sum: 1.5,
+                positive_spans: span(),
+                positive: positive.to_vec(),
+                negative_spans: span(),
+                negative: vec![0.0, 1.0],
+                ..Histogram::default()
+            };
+            let buckets = r#"{"count":"3","sum":"1.5","buckets":[[1,"-2","-1","1"]"#;
+            assert_eq!(written(|out| super::histogram(out, &histogram)), format!("{buckets}{want}]}}"));
+        };
+        check(1.0, [0.0, 2.0], r#",[3,"-0.5","0.5","1"],[0,"1","2","2"]"#);
+        check(0.0, [1.0, 0.0], r#",[0,"0.5","1","1"]"#);
+        check(-1.0, [-1.0, 0.0], r#",[0,"0.5","1","-1"]"#);
     }
 }

@@ -59,10 +59,12 @@ async fn trouble_loses_nothing_that_was_acknowledged() {
     renew(&cluster);
     let writers: Vec<_> = (0..4).map(|n| tokio::spawn(write(n, running.clone(), stop.clone()))).collect();
     let reader = tokio::spawn(read(running.clone(), stop.clone()));
-    for _ in 0..12 {
+    let mut installed = 0;
+    for _ in 0..16 {
         let node = Node(1 + u64::from(rng.next_u32() % 3));
-        match rng.next_u32() % 4 {
+        match rng.next_u32() % 5 {
             0 => {
+                installed += cluster.host(node).stats().snapshots_installed;
                 cluster.stop(node);
                 renew(&cluster);
                 tokio::time::sleep(Duration::from_millis(300)).await;
@@ -78,6 +80,17 @@ async fn trouble_loses_nothing_that_was_acknowledged() {
                 cluster.net.loses.store(4, Relaxed);
                 tokio::time::sleep(Duration::from_millis(400)).await;
                 cluster.net.loses.store(0, Relaxed);
+            }
+            3 => {
+                // Cut off long enough to need the snapshot of the others, which cut their logs meanwhile.
+                cluster.cut_off(node);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                for other in voters().into_iter().filter(|other| *other != node) {
+                    let through = cluster.group(other).applied();
+                    let snapshot = cluster.recorder(other).snapshot(through);
+                    cluster.group(other).compact(through, snapshot).await.expect("is cut");
+                }
+                cluster.heal();
             }
             _ => {
                 let to = cluster.follower(node);
@@ -99,6 +112,8 @@ async fn trouble_loses_nothing_that_was_acknowledged() {
     until("all have applied all", || voters().iter().all(|node| cluster.group(*node).applied() >= index)).await;
     cluster.agree(acknowledged.len()).await;
     let entries = cluster.recorder(leader).entries();
+    installed += voters().iter().map(|node| cluster.host(*node).stats().snapshots_installed).sum::<u64>();
+    assert!(installed > 0, "no snapshot was ever needed");
     let there: HashSet<_> = entries.iter().cloned().collect();
     assert_eq!(there.len(), entries.len(), "an entry is there twice");
     for entry in &acknowledged {

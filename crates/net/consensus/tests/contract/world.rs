@@ -5,7 +5,7 @@ use journal::faults::Faults;
 use model::{ByteSize, GroupId};
 use ouro_consensus::{Committed, Error, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: GroupId = GroupId(7);
 pub const ME: Node = Node(1);
+/// How a snapshot of a recorder begins.
+const WHOLE: &str = "entries";
 
 pub fn settings() -> Settings {
     Settings {
@@ -42,8 +44,8 @@ pub struct Seen {
 #[derive(Clone, Default)]
 pub struct Recorder {
     seen: Arc<Mutex<Seen>>,
-    /// While a test holds it, nothing is applied.
-    pub gate: Arc<Mutex<()>>,
+    /// While it is set, nothing is applied.
+    pub held: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -55,6 +57,14 @@ impl Recorder {
         self.seen().entries.iter().map(|(_, data)| data.clone()).collect()
     }
 
+    /// A snapshot that holds all that was applied up to `through`.
+    pub fn snapshot(&self, through: u64) -> Bytes {
+        let seen = self.seen();
+        let entries = seen.entries.iter().filter(|(index, _)| *index <= through);
+        let lines = entries.map(|(index, data)| format!("\n{index} {}", String::from_utf8_lossy(data)));
+        Bytes::from(format!("{WHOLE}{}", lines.collect::<String>()))
+    }
+
     pub fn count(&self) -> usize {
         self.seen().entries.len()
     }
@@ -64,7 +74,9 @@ struct Machine(Recorder);
 
 impl StateMachine for Machine {
     fn apply(&mut self, entry: Committed) -> Bytes {
-        let _gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.0.held.load(Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let rests = entry.slice.expect("applied entries are in the journal").read().expect("reads");
         assert_eq!(rests, entry.data, "entry {} rests elsewhere", entry.index);
         let mut seen = self.0.seen();
@@ -77,6 +89,11 @@ impl StateMachine for Machine {
     fn restore(&mut self, index: u64, snapshot: Bytes) {
         let mut seen = self.0.seen();
         seen.entries.clear();
+        if let Some(lines) = std::str::from_utf8(&snapshot).ok().and_then(|text| text.strip_prefix(WHOLE)) {
+            let entries = lines.lines().skip(1).filter_map(|line| line.split_once(' '));
+            let entries = entries.map(|(index, data)| (index.parse().expect("an index"), Bytes::from(data.to_owned())));
+            seen.entries.extend(entries);
+        }
         seen.restored.push((index, snapshot));
     }
 

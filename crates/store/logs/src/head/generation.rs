@@ -14,7 +14,7 @@ pub struct Generation(RwLock<HashMap<TenantId, TenantBatches>>);
 /// One tenant's batches. Chunks are shared with views, so that taking a list costs one pointer for many batches.
 pub struct TenantBatches {
     streams: Arc<Streams>,
-    chunks: Vec<Arc<Vec<BatchIndex>>>,
+    chunks: Chunks,
     rows: u64,
     raw_bytes: u64,
     memory_bytes: u64,
@@ -47,6 +47,9 @@ pub struct StreamRows {
     pub stream: u32,
     pub times: TimeRange,
 }
+
+/// Batches in the order of the log, in parts.
+pub type Chunks = Vec<Arc<Vec<BatchIndex>>>;
 
 const CHUNK: usize = 64;
 
@@ -140,7 +143,7 @@ impl Generation {
     }
 
     /// A tenant's streams and batches as they are now.
-    pub fn batches(&self, tenant: &TenantId) -> Option<(Arc<Streams>, Vec<Arc<Vec<BatchIndex>>>)> {
+    pub fn batches(&self, tenant: &TenantId) -> Option<(Arc<Streams>, Chunks)> {
         self.read().get(tenant).map(|t| (t.streams.clone(), t.chunks.clone()))
     }
 
