@@ -52,7 +52,8 @@ def check_answers(story, ouro, url, log, where):
     printed = ouro.client("query", FAILURES, tenant=TENANT).splitlines()
     good = len(printed) == 2 and printed[0].split() == ["value", "series"] and float(printed[1].split()[0]) > 0
     story.check(f"ouro query prints {printed}", good)
-    printed = ouro.client("query", "sum by (handler, status) (increase(http_requests_total[2m]))", "--since", "5m", tenant=TENANT)
+    increases = "sum by (handler, status) (increase(http_requests_total[2m]))"
+    printed = ouro.client("query", increases, "--since", "5m", tenant=TENANT)
     rows = printed.splitlines()
     good = rows[0].split() == ["shape", "min", "max", "last", "series"] and any(
         'status="5xx"' in row and 'handler="/pay/{number}"' in row for row in rows[1:])
@@ -60,7 +61,8 @@ def check_answers(story, ouro, url, log, where):
     printed = ouro.client("query", ERRORS, "--limit", "1000", tenant=TENANT)
     heads = re.findall(r'(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \{app="fastapi", host="here"\}$', printed)
     shown = re.findall(r"(?m)^    (.*)$", printed)
-    story.check(f"ouro query prints {len(shown)} lines, each with time and labels", len(heads) == len(want) and shown == want, printed[:500])
+    good = len(heads) == len(want) and shown == want
+    story.check(f"ouro query prints {len(shown)} lines, each with time and labels", good, printed[:500])
     counted = ouro.client("query", 'sum(count_over_time({app="fastapi"} |= "cannot be paid" [1h]))', tenant=TENANT)
     number = sum("cannot be paid" in line for line in want)
     story.check(f"ouro query counts {number} of one kind", counted.split()[2:3] == [str(number)], counted)
@@ -74,8 +76,8 @@ def main():
         [app_port] = free_ports(1)
         url, log = f"http://127.0.0.1:{app_port}", story.write("app.log", "")
         # In a folder of its own, since Python would take this script for the package of the same name.
-        app = story.start("service", python, "-B", "-m", "uvicorn", "--app-dir", Path(__file__).parent / "service", "app:app",
-                          "--host", "127.0.0.1", "--port", app_port)
+        app = story.start("service", python, "-B", "-m", "uvicorn", "--app-dir", Path(__file__).parent / "service",
+                          "app:app", "--host", "127.0.0.1", "--port", app_port)
         story.ready(app, "the service", lambda: request(f"{url}/metrics")[0] == 200)
         Scraper(story, ouro, TENANT, {"fastapi": (app_port, "{app: fastapi}")})
         follower = story.start("follower", story.ouro_path, "push", log, "--follow", "--label", "app=fastapi",

@@ -5,6 +5,7 @@ configuration and logs live in `target/real/STORY`, which is made anew by each r
 """
 
 import argparse
+import glob
 import http.client
 import json
 import math
@@ -34,8 +35,8 @@ class Failed(Exception):
 # ---------------------------------------------------------------- installing
 
 def install(packages):
-    """Installs Debian packages, given as {program: package}, where the program is missing."""
-    missing = sorted({package for program, package in packages.items() if not shutil.which(program)})
+    """Installs Debian packages, given as {program or pattern of paths: package}, where there is no such file."""
+    missing = sorted({package for file, package in packages.items() if not (shutil.which(file) or glob.glob(file))})
     if not missing:
         return
     print(f"installing {' '.join(missing)}", flush=True)
@@ -45,7 +46,8 @@ def install(packages):
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
     if ours:
-        subprocess.run([*root, "sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' > {policy} && chmod +x {policy}"], check=True)
+        script = f"printf '#!/bin/sh\\nexit 101\\n' > {policy} && chmod +x {policy}"
+        subprocess.run([*root, "sh", "-c", script], check=True)
     try:
         quiet = {"stdout": subprocess.DEVNULL, "check": True}
         subprocess.run([*apt, "update"], **quiet)
@@ -124,15 +126,21 @@ def near(one, other, tolerance=1e-9):
 
 
 def difference(want, got, ordered=False):
-    """The first difference between two answers of a query API in labels, times or numbers; None if there is none."""
+    """The first difference between two answers of a query API in labels, times or numbers; None if there is none.
+
+    `ordered`: the series come in the order of their values, in which equal ones have no place of their own.
+    """
     if want["resultType"] != got["resultType"]:
         return f"a {got['resultType']}, wanted a {want['resultType']}"
     if want["resultType"] in ("scalar", "string"):
         want, got = [([("", "")], [want["result"]])], [([("", "")], [got["result"]])]
     else:
         want, got = series_of(want["result"]), series_of(got["result"])
-    if not ordered:
-        want, got = sorted(want), sorted(got)
+    if ordered:
+        values = [[float(value) for _, points in side for _, value in points] for side in (want, got)]
+        if not all(near(one, other) for one, other in zip(*values)):
+            return f"the order of values {values[1]}, wanted {values[0]}"
+    want, got = sorted(want), sorted(got)
     for (labels, points), (other, others) in zip(want, got):
         if labels != other:
             return f"series {dict(other)}, wanted {dict(labels)}"

@@ -55,7 +55,8 @@ class Scraper:
         gateway, self.url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{port}"
         config = GATEWAY.format(folder=story.folder, port=gateway_port, ouro=ouro.url)
         config = story.write("gateway.conf", config)
-        child = story.start("gateway", "nginx", "-p", story.folder, "-c", config, "-e", story.folder / "gateway-error.log")
+        errors = story.folder / "gateway-error.log"
+        child = story.start("gateway", "nginx", "-p", story.folder, "-c", config, "-e", errors)
         story.ready(child, "the gateway", lambda: request(f"{gateway}/healthy")[0] == 204)
         jobs = "".join(JOB.format(name=name, port=at or port, labels=labels) for name, (at, labels) in jobs.items())
         config = story.write("prometheus.yml", PROMETHEUS.format(jobs=jobs, gateway=gateway, tenant=tenant))
@@ -67,8 +68,9 @@ class Scraper:
         """Whether remote write is through with everything up to this time; that none of it failed."""
         text = request(f"{self.url}/metrics")[1]
         value = lambda name: next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + "{"))
-        for name in ("prometheus_remote_storage_samples_failed_total", "prometheus_remote_storage_samples_dropped_total"):
-            if value(name) > 0:
-                raise Failed(f"{name} is {value(name)}")
+        for fate in ("failed", "dropped"):
+            count = value(f"prometheus_remote_storage_samples_{fate}_total")
+            if count > 0:
+                raise Failed(f"Prometheus says that {count} samples {fate}")
         # Batches may overtake each other by their deadline of a second, hence some more.
         return value("prometheus_remote_storage_queue_highest_sent_timestamp_seconds") >= until + 3

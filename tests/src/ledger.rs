@@ -91,8 +91,9 @@ impl Sender {
         let time = |row: u64| (self.base + n as i64) * 1_000_000 + row as i64;
         let streams = (0..3u64).map(|stream| {
             let labels = [("job", JOB.to_owned()), ("stream", stream.to_string())];
-            let rows = (0..4u64)
-                .map(|row| (time(row), format!("line {n} of {stream}, {row}{}", noise(n * 12 + row, self.padding))));
+            let rows = (0..4u64).map(|row| {
+                (time(row), format!("line {n} of {stream}, {row}{}", noise(n * 12 + stream * 4 + row, self.padding)))
+            });
             (text(labels.iter().map(|(n, v)| (*n, v.as_str()))), rows.collect::<Vec<_>>())
         });
         let streams: Vec<_> = streams.collect();

@@ -105,7 +105,8 @@ impl Control {
     pub async fn propose_raw(&self, command: Bytes) -> Result<Bytes, Error> {
         let group = self.shared.group.get().ok_or(Error::Control(consensus::Error::Stopping))?;
         let reply = group.propose_urgent(command).await.map_err(Error::Control)?.reply;
-        self.compact(group, SNAPSHOT_EVERY).await;
+        let entries = 1 + self.catalog().segments().count() as u64 / SNAPSHOT_PART;
+        self.compact(group, entries).await;
         Ok(reply)
     }
 

@@ -119,7 +119,7 @@ impl Ingester {
 
     /// Groups without rows hold segments by entries of Raft's own; to cut those costs little, so all of them are.
     async fn relieve(&self, oldest: GroupId) {
-        tracing::info!(group = oldest.0, "the log is short of room: its oldest segment is flushed");
+        tracing::debug!(group = oldest.0, "the log is short of room: its oldest segment is flushed");
         self.inner.control.cut().await;
         let oldest = ShardId::from_group(oldest);
         wake(&self.inner.logs, oldest);
@@ -174,6 +174,8 @@ impl Ingester {
             matchers: rows::read_matchers(request.matchers).map_err(bad)?,
             range: TimeRange::new(request.min_time, request.max_time),
             contains: request.contains,
+            limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
+            newest: request.newest,
         };
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
@@ -252,9 +254,8 @@ impl Opening<'_> {
         for id in ids {
             let known = self.flusher.control.catalog().shard(id);
             let shard = Shard::<H>::new(id, settings, Flushed { through: known.through, version: known.version });
-            let group: GroupId = id.group();
-            let group = self.host.group(group, &[ME], Box::new(Machine(shard.clone())));
-            shard.attach(group.map_err(|source| Error::Consensus { shard: id, source })?);
+            let group = self.host.group(id.group(), &[ME], Box::new(Machine(shard.clone())));
+            group.map_err(|source| Error::Consensus { shard: id, source })?;
             shards.push(shard);
         }
         for shard in &shards {

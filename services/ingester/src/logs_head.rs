@@ -70,13 +70,22 @@ impl Head for LogsHead {
     }
 
     fn select(view: &logs::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
-        let Question { tenant, what, matchers, range, contains } = question;
+        let Question { tenant, what, matchers, range, contains, limit, newest } = question;
         match what {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
             v1::What::Rows => {
-                let selection =
-                    logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone() };
-                for page in view.pages(tenant, &selection) {
+                let selection = logs::Selection {
+                    matchers: matchers.clone(),
+                    range: *range,
+                    contains: contains.clone(),
+                    lines: true,
+                };
+                let pages = match (limit, newest) {
+                    (None, _) => view.pages(tenant, &selection),
+                    (Some(limit), false) => view.oldest(tenant, &selection, *limit),
+                    (Some(limit), true) => view.newest(tenant, &selection, *limit),
+                };
+                for page in pages {
                     let page = page?;
                     let size = page.size();
                     if !emit(Reply::Logs(rows::log_rows(page)), size) {

@@ -3,13 +3,17 @@
 use crate::shard::Shard;
 use crate::signal::Head;
 use bytes::Bytes;
-use consensus::{Committed, StateMachine};
+use consensus::{Committed, Group, StateMachine};
 use prost::Message;
 use std::sync::Arc;
 
 pub struct Machine<H: Head>(pub Arc<Shard<H>>);
 
 impl<H: Head> StateMachine for Machine<H> {
+    fn opened(&mut self, group: &Group) {
+        self.0.attach(group.clone());
+    }
+
     fn apply(&mut self, entry: Committed) -> Bytes {
         self.0.apply(entry.index, entry.data, entry.slice).encode_to_vec().into()
     }

@@ -77,7 +77,7 @@ impl<H: Head> Shard<H> {
     }
 
     pub fn attach(&self, group: Group) {
-        // Called once, right after the group was opened.
+        // Called once, before anything else.
         let _ = self.group.set(group);
     }
 

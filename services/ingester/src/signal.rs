@@ -77,6 +77,9 @@ pub struct Question {
     pub matchers: Vec<Matcher>,
     pub range: TimeRange,
     pub contains: Vec<String>,
+    /// So many of the oldest or newest lines are enough; `None`: all of them.
+    pub limit: Option<usize>,
+    pub newest: bool,
 }
 
 pub type Reply = v1::select_reply::Reply;

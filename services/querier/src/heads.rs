@@ -19,6 +19,9 @@ pub struct Question<'a> {
     pub matchers: &'a [Matcher],
     pub range: TimeRange,
     pub contains: &'a [String],
+    /// Of logs, so many of the oldest or newest lines of each shard are enough; `None`: all of them.
+    pub limit: Option<usize>,
+    pub newest: bool,
     /// Of all shards together.
     pub max_bytes: u64,
 }
@@ -62,6 +65,8 @@ impl Heads {
             max_time: question.range.max,
             contains: question.contains.to_vec(),
             max_bytes: question.max_bytes,
+            limit: question.limit.map_or(0, |limit| limit as u64),
+            newest: question.newest,
         };
         let mut client = self.client.clone();
         let mut messages = client.select(request).await?.into_inner();

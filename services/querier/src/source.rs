@@ -57,18 +57,17 @@ impl Iterator for Replies {
 }
 
 impl TenantRows {
-    fn snapshot(
-        &self,
-        signal: Signal,
-        what: What,
-        matchers: &[Matcher],
-        range: TimeRange,
-        contains: &[String],
-    ) -> Result<Snapshot, QueryError> {
-        let tenant = &self.tenant;
-        let question = Question { tenant, signal, what, matchers, range, contains, max_bytes: self.max_bytes };
+    /// A question to the heads, without conditions on lines.
+    fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
+        let (tenant, max_bytes) = (&self.tenant, self.max_bytes);
+        let (signal, limit, newest) = (Signal::Metrics, None, false);
+        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, max_bytes }
+    }
+
+    fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
+        let Question { tenant, signal, range, .. } = *question;
         self.runtime.block_on(async {
-            let heads = self.parts.heads.ask(&question).await?;
+            let heads = self.parts.heads.ask(question).await?;
             let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
             let catalog = self.parts.catalog.at_least(version).await?;
             let before_head = |segment: &SegmentEntry| {
@@ -92,7 +91,7 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<HashSet<Labels>, QueryError> {
-        let snapshot = self.snapshot(signal, What::Series, matchers, range, &[])?;
+        let snapshot = self.snapshot(&Question { signal, ..self.question(What::Series, matchers, range) })?;
         let mut all = HashSet::new();
         for reply in snapshot.heads {
             if let Reply::Labels(packed) = reply? {
@@ -123,7 +122,7 @@ impl TenantRows {
         range: TimeRange,
     ) -> Result<BTreeSet<String>, QueryError> {
         let mut values = HashSet::new();
-        let snapshot = self.snapshot(Signal::Metrics, What::Series, matchers, range, &[])?;
+        let snapshot = self.snapshot(&self.question(What::Series, matchers, range))?;
         for reply in snapshot.heads {
             if let Reply::Labels(packed) = reply? {
                 values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
@@ -143,7 +142,7 @@ impl TenantRows {
 
     /// What the tenant's metric families are; the newest of each.
     pub fn metadata(&self) -> Result<BTreeMap<String, BTreeSet<Metadata>>, QueryError> {
-        let snapshot = self.snapshot(Signal::Metrics, What::Metadata, &[], TimeRange::ALL, &[])?;
+        let snapshot = self.snapshot(&self.question(What::Metadata, &[], TimeRange::ALL))?;
         let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
         let mut add = |metadata: Metadata| {
             all.entry(metadata.family.clone()).or_default().insert(metadata);
@@ -166,7 +165,7 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, QueryError> {
-        let snapshot = self.snapshot(Signal::Metrics, What::Exemplars, matchers, range, &[])?;
+        let snapshot = self.snapshot(&self.question(What::Exemplars, matchers, range))?;
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for segment in &snapshot.segments {
             if let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? {
@@ -197,11 +196,22 @@ impl TenantRows {
         Ok(all)
     }
 
-    fn pages_of<'a>(&'a self, segment: &SegmentEntry, selection: &logs::Selection) -> Result<PageIter<'a>, QueryError> {
+    fn pages_of<'a>(
+        &'a self,
+        segment: &SegmentEntry,
+        selection: &logs::Selection,
+        order: Order,
+        limit: Option<usize>,
+    ) -> Result<PageIter<'a>, QueryError> {
         match self.parts.segments.logs(&segment.name, &self.tenant)? {
             None => Ok(Box::new(std::iter::empty())),
             Some(reader) => {
-                let (pages, name) = (reader.pages(selection), segment.name.clone());
+                let pages = match (limit, order) {
+                    (None, _) => reader.pages(selection),
+                    (Some(limit), Order::Forward) => reader.oldest(selection, limit),
+                    (Some(limit), Order::Backward) => reader.newest(selection, limit),
+                };
+                let name = segment.name.clone();
                 Ok(Box::new(pages.map(move |page| page.map_err(|e| within(&name)(e).into()))))
             }
         }
@@ -210,7 +220,7 @@ impl TenantRows {
 
 impl SeriesSource for TenantRows {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
-        let snapshot = self.snapshot(Signal::Metrics, What::Rows, matchers, range, &[])?;
+        let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
         let mut sources: Vec<SeriesIter<'_>> = Vec::new();
         for segment in &snapshot.segments {
             let reader = self.parts.segments.metrics(&segment.name, &self.tenant)?;
@@ -228,21 +238,28 @@ impl SeriesSource for TenantRows {
 
 impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
-        let LogSelection { matchers, range, contains, order, .. } = selection;
-        let mut snapshot = self.snapshot(Signal::Logs, What::Rows, matchers, *range, contains)?;
-        let wanted = logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone() };
+        let LogSelection { matchers, range, contains, lines, order, limit } = selection;
+        let newest = *order == Order::Backward;
+        let question = self.question(What::Rows, matchers, *range);
+        let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
+        let mut snapshot = self.snapshot(&question)?;
+        let wanted =
+            logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: *lines };
+        let (order, limit) = (*order, *limit);
         let heads: PageIter<'_> = Box::new(snapshot.heads.filter_map(|reply| match reply {
             Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
             Ok(_) => None,
             Err(error) => Some(Err(error.into())),
         }));
-        if *order == Order::Backward {
+        if order == Order::Backward {
             snapshot.segments.reverse();
         }
         // Segments are opened one by one, as the engine asks for more.
-        let segments = snapshot.segments.into_iter().flat_map(move |segment| match self.pages_of(&segment, &wanted) {
-            Ok(pages) => pages,
-            Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
+        let segments = snapshot.segments.into_iter().flat_map(move |segment| {
+            match self.pages_of(&segment, &wanted, order, limit) {
+                Ok(pages) => pages,
+                Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
+            }
         });
         Ok(match order {
             Order::Backward => Box::new(heads.chain(segments)),

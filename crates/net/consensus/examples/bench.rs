@@ -143,7 +143,7 @@ async fn one(dir: &Path) {
     let groups = open(&host, &[Node(1)]);
     lead(&groups).await;
     println!(
-        "one node: the journal opened again in {opened:.3?}, 1.6 GB replayed after {:.3?}, {:.2} CPU-s, {} MiB resident",
+        "one node: the journal opened again in {opened:.3?}, 1.5 GB replayed after {:.3?}, {:.2} CPU-s, {} MiB resident",
         begun.elapsed(),
         cpu().0 + cpu().1 - cpu_before.0 - cpu_before.1,
         resident() >> 20

@@ -3,11 +3,12 @@
 use crate::frame::Batch;
 use crate::machine::{Node, Transport};
 use model::GroupId;
+use protobuf::Message as _;
 use raft::eraftpb::Message;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A batch is sent when it is larger than this; one message may be larger.
+/// The most that one batch carries, but for one message that is larger: it holds one large entry.
 const BATCH: usize = 4 << 20;
 
 pub(crate) struct Outbox {
@@ -24,12 +25,12 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, group: GroupId, message: &Message) {
         let batch = self.batches.entry(message.to).or_default();
-        batch.push(group, message);
-        self.messages += 1;
-        if batch.len() > BATCH {
+        if batch.messages > 0 && batch.len() + message.compute_size() as usize > BATCH {
             self.sent += 1;
             self.transport.send(Node(message.to), batch.take());
         }
+        batch.push(group, message);
+        self.messages += 1;
     }
 
     /// Sends what is there.

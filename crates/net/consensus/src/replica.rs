@@ -4,6 +4,7 @@ mod flow;
 mod members;
 mod ready;
 mod room;
+mod split;
 
 use crate::error::Error;
 use crate::fetch::Fetched;

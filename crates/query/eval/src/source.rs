@@ -38,6 +38,8 @@ pub struct LogSelection {
     /// Every line that the query can use contains all of these texts. A source may leave out lines that do not, or
     /// give them all the same: the engine filters again.
     pub contains: Vec<String>,
+    /// Whether the query looks at the text of lines. Without it a source may give empty lines.
+    pub lines: bool,
     pub order: Order,
     /// The query needs only this many lines in `order`. A source may give more.
     pub limit: Option<usize>,

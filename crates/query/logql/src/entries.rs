@@ -155,6 +155,7 @@ pub fn entries(
         matchers: log.matchers.clone(),
         range,
         contains: pipeline.contains(),
+        lines: true,
         order,
         // With filters, more lines than are answered have to be looked at.
         limit: pipeline.is_empty().then_some(limit),

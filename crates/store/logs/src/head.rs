@@ -2,6 +2,7 @@
 
 mod generation;
 
+use generation::Known;
 pub(crate) use generation::{BatchIndex, Generation, Streams};
 
 use crate::error::Error;
@@ -30,8 +31,8 @@ struct State {
     active: Arc<Generation>,
     /// Cut, but not yet dropped; oldest first.
     frozen: Vec<(u64, Arc<Generation>)>,
-    /// The generation before the active one, for the labels of its streams.
-    known: Option<Arc<Generation>>,
+    /// The streams of the generation before the active one, whose labels need not be parsed again.
+    known: Arc<Known>,
     /// How many batches were applied.
     sequence: u64,
 }
@@ -60,7 +61,7 @@ pub struct Counts {
 
 impl Head {
     pub fn new(settings: Settings) -> Head {
-        let state = State { active: Arc::default(), frozen: Vec::new(), known: None, sequence: 0 };
+        let state = State { active: Arc::default(), frozen: Vec::new(), known: Arc::default(), sequence: 0 };
         Head { settings, state: Mutex::new(state) }
     }
 
@@ -85,7 +86,7 @@ impl Head {
                 }
                 (state.active.clone(), state.known.clone())
             };
-            let unknown = active.unknown(header, known.as_deref(), &mut missing);
+            let unknown = active.unknown(header, &known, &mut missing);
             if !unknown.is_empty() {
                 parse_labels(index, header, payload, &unknown, &mut missing)?;
             }
@@ -98,7 +99,7 @@ impl Head {
     pub fn cut(&self, through: u64) -> Frozen {
         let mut state = self.lock();
         let cut = std::mem::take(&mut state.active);
-        state.known = Some(cut.clone());
+        state.known = Arc::new(cut.known());
         state.frozen.push((through, cut.clone()));
         Frozen::new(through, cut, self.settings.clone())
     }

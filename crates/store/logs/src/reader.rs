@@ -87,6 +87,7 @@ impl Reader {
             range: selection.range,
             probes,
             finders,
+            lines: selection.lines,
             order,
             next: 0,
             quota,
@@ -97,20 +98,8 @@ impl Reader {
 
     /// The times of the selected rows by stream, without touching a line. `selection.contains` is not looked at.
     pub fn times(&self, selection: &Selection) -> impl Iterator<Item = Result<(Labels, Vec<i64>), Error>> + use<> {
-        let mut pages = self.pages(&Selection { contains: Vec::new(), ..selection.clone() });
-        let mut ready: VecDeque<(Labels, Vec<i64>)> = VecDeque::new();
-        std::iter::from_fn(move || {
-            loop {
-                if let Some(found) = ready.pop_front() {
-                    return Some(Ok(found));
-                }
-                match pages.next_times(&mut ready) {
-                    Ok(true) => {}
-                    Ok(false) => return None,
-                    Err(error) => return Some(Err(pages.fail(error))),
-                }
-            }
-        })
+        let pages = self.pages(&Selection { contains: Vec::new(), lines: false, ..selection.clone() });
+        pages.map(|page| page.map(|page| (page.labels, page.times)))
     }
 
     /// The label sets that meet all matchers and have rows in row groups that overlap the range.
@@ -206,6 +195,7 @@ pub struct Pages {
     range: TimeRange,
     probes: Probes,
     finders: Vec<Finder<'static>>,
+    lines: bool,
     /// Row groups as they are read, and the place of the next one.
     order: Vec<usize>,
     next: usize,
@@ -271,6 +261,16 @@ impl Pages {
         };
         let times = reader.times(&inner, page)?;
         let base = meta.page(page, inner.index.page_rows).start;
+        if !self.lines && self.finders.is_empty() && !reader.has_metadata() {
+            for (stream, rows) in parts {
+                let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
+                let local = &times[(rows.start - base) as usize..(rows.end - base) as usize];
+                out.times.extend(local.iter().filter(|time| self.range.contains(**time)));
+                out.ends.resize(out.times.len(), 0);
+                self.ready.push_back(out);
+            }
+            return Ok(true);
+        }
         let mut lines = reader.lines(&inner, page, &times)?;
         if let Some(place) = place {
             lines.only_with(place)?;
@@ -284,27 +284,6 @@ impl Pages {
                     out.times.iter().for_each(|time| quota.note(*time));
                 }
                 self.ready.push_back(out);
-            }
-        }
-        Ok(true)
-    }
-
-    fn next_times(&mut self, ready: &mut VecDeque<(Labels, Vec<i64>)>) -> Result<bool, Error> {
-        let Some((group, page, parts)) = self.step()? else { return Ok(false) };
-        let inner = self.reader.0.clone();
-        let meta = &inner.index.groups[group];
-        let Some(current) = self.current.as_mut() else { return Ok(false) };
-        let reader = match current.reader.as_mut() {
-            Some(reader) => reader,
-            None => current.reader.insert(GroupReader::open(&inner, meta)?),
-        };
-        let times = reader.times(&inner, page)?;
-        let base = meta.page(page, inner.index.page_rows).start;
-        for (stream, rows) in parts {
-            let times = &times[(rows.start - base) as usize..(rows.end - base) as usize];
-            let times: Vec<i64> = times.iter().copied().filter(|time| self.range.contains(*time)).collect();
-            if !times.is_empty() {
-                ready.push_back((inner.index.streams[stream as usize].clone(), times));
             }
         }
         Ok(true)

@@ -11,12 +11,15 @@ pub struct Selection {
     pub range: TimeRange,
     /// Every wanted line contains all of these texts. Rows that do not may be given all the same.
     pub contains: Vec<String>,
+    /// Whether the texts of lines are wanted. Without them a segment reads times only, and lines come empty, unless
+    /// rows have structured metadata.
+    pub lines: bool,
 }
 
 impl Selection {
     /// Every row of every stream.
     pub fn all() -> Selection {
-        Selection { matchers: Vec::new(), range: TimeRange::ALL, contains: Vec::new() }
+        Selection { matchers: Vec::new(), range: TimeRange::ALL, contains: Vec::new(), lines: true }
     }
 
     pub(crate) fn matches(&self, labels: &Labels) -> bool {

@@ -56,7 +56,10 @@ impl Client {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                return Pushed::Again { why: format!("{}: {error}", self.unreachable()), after: Duration::from_secs(1) };
+                return Pushed::Again {
+                    why: format!("{}: {error}", self.unreachable()),
+                    after: Duration::from_secs(1),
+                };
             }
         };
         let status = response.status().as_u16();

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::outbox::Outbox;
-use crate::replica::Replica;
+use crate::replica::split::split;
+use crate::replica::{MESSAGE, Replica};
 use crate::shared::Shared;
 use crate::slot::{Item, Work};
 use crate::state::Base;
@@ -151,7 +152,13 @@ impl Replica {
     fn send(&mut self, outbox: &mut Outbox, messages: Vec<Message>) {
         for message in messages {
             match message.get_msg_type() {
-                MessageType::MsgAppend => self.flow.sent(&message),
+                MessageType::MsgAppend => {
+                    for part in split(message, MESSAGE) {
+                        self.flow.sent(&part);
+                        outbox.push(self.slot.group, &part);
+                    }
+                    continue;
+                }
                 MessageType::MsgSnapshot => {
                     self.snapshots.retain(|(peer, _)| *peer != message.to);
                     self.snapshots.push((message.to, self.now));

@@ -122,6 +122,26 @@ async fn lost_messages_only_cost_time() {
     cluster.agree(100).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_are_small_enough_for_any_transport() {
+    const ENTRY: usize = 128 << 10;
+    let cluster = Cluster::new(settings());
+    let leader = cluster.leader().await;
+    // Many at once, to a follower that is cut off for a moment and then has all of it to catch up with.
+    let lags = cluster.follower(leader);
+    cluster.cut_off(lags);
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 0..200_u8 {
+        let group = cluster.group(leader).clone();
+        tasks.spawn(async move { propose(&group, vec![n; ENTRY]).await });
+    }
+    let last = tasks.join_all().await.into_iter().max().expect("some");
+    cluster.heal();
+    until("it caught up", || cluster.group(lags).applied() >= last).await;
+    let largest = cluster.net.largest.load(Relaxed);
+    assert!(largest <= 4 << 20, "a batch had {largest} bytes");
+}
+
 async fn lagging(settings: Settings, entry: usize, count: usize, cut: bool) {
     let mut cluster = Cluster::new(settings);
     let leader = cluster.leader().await;

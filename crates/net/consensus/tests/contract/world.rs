@@ -167,6 +167,8 @@ pub struct Net {
     /// One of so many batches is lost; 0 loses none.
     pub loses: AtomicU64,
     serial: AtomicU64,
+    /// The largest batch that was sent, in bytes.
+    pub largest: AtomicU64,
 }
 
 struct Link(Node, Arc<Net>);
@@ -174,6 +176,7 @@ struct Link(Node, Arc<Net>);
 impl Transport for Link {
     fn send(&self, to: Node, messages: Bytes) {
         let net = &self.1;
+        net.largest.fetch_max(messages.len() as u64, Relaxed);
         // Scrambled, so that losses do not fall into step with the traffic.
         let serial = net.serial.fetch_add(1, Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
         let loses = net.loses.load(Relaxed);

@@ -50,6 +50,7 @@ impl Evaluation<'_> {
             matchers: aggregation.log.matchers.clone(),
             range: times,
             contains: sampler.pipeline.contains(),
+            lines: sampler.reads_lines(),
             order: Order::Forward,
             limit: None,
         };
@@ -182,6 +183,11 @@ fn fixed_labels(matchers: &[Matcher]) -> Labels {
 }
 
 impl<'q> Sampler<'q> {
+    /// Whether a sample depends on more than the time and the labels of its line.
+    fn reads_lines(&self) -> bool {
+        !self.pipeline.is_empty() || self.aggregation.unwrap.is_some() || self.counts_bytes()
+    }
+
     fn new(aggregation: &'q RangeAggregation, pushed: Option<&Grouping>, now: i64) -> Result<Sampler<'q>, Error> {
         let mut pipeline = Pipeline::new(&aggregation.log.stages)?.at(now);
         let filters = aggregation.unwrap.iter().flat_map(|unwrap| &unwrap.filters);

@@ -48,6 +48,9 @@ pub struct StreamRows {
     pub times: TimeRange,
 }
 
+/// Streams by tenant.
+pub type Known = HashMap<TenantId, Arc<Streams>>;
+
 /// Batches in the order of the log, in parts.
 pub type Chunks = Vec<Arc<Vec<BatchIndex>>>;
 
@@ -56,12 +59,7 @@ const CHUNK: usize = 64;
 impl Generation {
     /// The stream keys of a batch that this generation does not know. Those that `before` knows go to `found`
     /// instead.
-    pub fn unknown(
-        &self,
-        header: &Header,
-        before: Option<&Generation>,
-        found: &mut HashMap<u128, Labels>,
-    ) -> Vec<u128> {
+    pub fn unknown(&self, header: &Header, before: &Known, found: &mut HashMap<u128, Labels>) -> Vec<u128> {
         let missing: Vec<u128> = {
             let tenants = self.read();
             let streams = tenants.get(&header.tenant).map(|tenant| &tenant.streams);
@@ -71,8 +69,7 @@ impl Generation {
         if missing.is_empty() {
             return missing;
         }
-        let before = before.map(Generation::read);
-        let streams = before.as_ref().and_then(|tenants| tenants.get(&header.tenant)).map(|tenant| &tenant.streams);
+        let streams = before.get(&header.tenant);
         let mut unknown = Vec::new();
         for key in missing {
             match streams.and_then(|s| s.by_key.get(&key).map(|id| s.labels[*id as usize].clone())) {
@@ -134,6 +131,11 @@ impl Generation {
             _ => tenant.chunks.push(Arc::new(vec![batch])),
         }
         Ok(())
+    }
+
+    /// The streams of all tenants. Unlike the generation itself, they keep no payload.
+    pub fn known(&self) -> Known {
+        self.read().iter().map(|(tenant, batches)| (tenant.clone(), batches.streams.clone())).collect()
     }
 
     pub fn tenants(&self) -> Vec<TenantId> {

@@ -76,6 +76,11 @@ impl GroupReader {
         Ok(GroupReader { meta: meta.clone(), page_rows: inner.index.page_rows, times, pool, channels, found: None })
     }
 
+    /// Whether any row has structured metadata.
+    pub fn has_metadata(&self) -> bool {
+        self.channels.len() > 1
+    }
+
     fn count(&self, page: usize) -> usize {
         let rows = self.meta.page(page, self.page_rows);
         (rows.end - rows.start) as usize
