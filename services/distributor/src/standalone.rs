@@ -59,7 +59,8 @@ pub fn standalone() -> ExitCode {
         let listen = settings.listen;
         let listener =
             tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        println!("distributor is ready: push to http://{listen}, rows go to {}", settings.ingester);
+        let at = listener.local_addr().map_err(|e| e.to_string())?;
+        println!("distributor is ready: push to http://{at}, rows go to {}", settings.ingester);
         let mut stopping = node.stopping();
         let served = axum::serve(listener, router(Arc::new(distributor)));
         served.with_graceful_shutdown(async move { stopping.wait().await }).await.map_err(|e| e.to_string())

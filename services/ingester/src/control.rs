@@ -1,6 +1,7 @@
 //! The control group: a group like the shards', whose state machine is the catalog.
 
 use crate::error::Error;
+use crate::lead;
 use bytes::Bytes;
 use catalog::{Catalog, Command, Reply};
 use consensus::{Committed, Group, Host, StateMachine};
@@ -78,10 +79,8 @@ impl Control {
             group: OnceLock::new(),
         });
         let group = host.group(GroupId::CONTROL, &[me], Box::new(Machine(shared.clone()))).map_err(Error::Control)?;
+        lead::wait(&group, &shared.led).await.map_err(Error::Control)?;
         let _ = shared.group.set(group);
-        let mut led = shared.led.subscribe();
-        // The sender lives as long as the group does.
-        let _ = led.wait_for(Option::is_some).await;
         Ok(Control { shared })
     }
 

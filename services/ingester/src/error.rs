@@ -1,9 +1,13 @@
 //! Why an ingester could not do what was asked.
 
 use model::{ByteSize, Reason, ShardId};
+use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Nothing was changed by the try.
+    #[error("the log in {} cannot be opened: {why}{}", folder.display(), advice(why))]
+    Open { folder: PathBuf, why: String },
     #[error("shard {shard} is not kept here")]
     NotHere { shard: ShardId },
     #[error("shard {shard}: {source}")]
@@ -47,6 +51,7 @@ impl Error {
             | Error::HeadsFull { .. }
             | Error::Busy { .. }
             | Error::StoreAway { .. } => Reason::Unavailable,
+            Error::Open { .. } => Reason::Unavailable,
             Error::Entry(error) => error.reason(),
             Error::Signal { .. } => Reason::BadInput,
             Error::Logs(error) => error.reason(),
@@ -54,5 +59,16 @@ impl Error {
             Error::Store(error) => error.reason(),
             Error::Catalog(_) | Error::Refused { .. } | Error::Snapshot(_) | Error::Log { .. } => Reason::Internal,
         }
+    }
+}
+
+/// What can be done about a log whose files are damaged.
+fn advice(why: &str) -> &'static str {
+    match why.contains("corrupt") {
+        true => {
+            "; nothing was changed: put back a good copy of the segment's file (journal/<segment>.log), or begin anew \
+             with another data folder and keep this one"
+        }
+        false => "",
     }
 }

@@ -4,6 +4,7 @@ use crate::append::{self, InFlight};
 use crate::control::Control;
 use crate::error::Error;
 use crate::flush::{Away, Counts, Flusher};
+use crate::lead;
 use crate::logs_head::LogsHead;
 use crate::machine::Machine;
 use crate::metrics_head::MetricsHead;
@@ -70,7 +71,20 @@ impl Ingester {
         store: Store,
         node: &Node,
     ) -> Result<Ingester, Error> {
-        let host = Host::open(&data.join("raft"), ME, settings.consensus.clone(), Arc::new(NoPeers));
+        let folder = data.join("raft");
+        let opened = Ingester::open_log(&folder, settings, shards, limits, store, node).await;
+        opened.map_err(|error| Error::Open { folder, why: error.to_string() })
+    }
+
+    async fn open_log(
+        folder: &Path,
+        settings: &Settings,
+        shards: ShardCounts,
+        limits: Arc<LimitTable>,
+        store: Store,
+        node: &Node,
+    ) -> Result<Ingester, Error> {
+        let host = Host::open(folder, ME, settings.consensus.clone(), Arc::new(NoPeers));
         let host = host.map_err(Error::Control)?;
         let control = Control::open(&host, ME).await?;
         let (away, watched) = watch::channel(None);
@@ -259,8 +273,8 @@ impl Opening<'_> {
             shards.push(shard);
         }
         for shard in &shards {
-            // The sender lives as long as the shard.
-            let _ = shard.led.subscribe().wait_for(Option::is_some).await;
+            let led = lead::wait(shard.group()?, &shard.led).await;
+            led.map_err(|source| Error::Consensus { shard: shard.id, source })?;
             let keep = self.flusher.clone().keep(shard.clone(), self.node.stopping());
             self.node.spawn(format!("ingester: flushes of {}", shard.id), keep);
         }

@@ -9,6 +9,7 @@ mod control;
 mod error;
 mod flush;
 mod ingester;
+mod lead;
 mod logs_head;
 mod machine;
 mod meters;

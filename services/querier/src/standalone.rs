@@ -71,7 +71,8 @@ pub fn standalone() -> ExitCode {
         let listen = settings.listen;
         let listener =
             tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        println!("querier is ready: query http://{listen}, heads are at {}", settings.ingester);
+        let at = listener.local_addr().map_err(|e| e.to_string())?;
+        println!("querier is ready: query http://{at}, heads are at {}", settings.ingester);
         let mut stopping = node.stopping();
         let served = axum::serve(listener, router(querier));
         served.with_graceful_shutdown(async move { stopping.wait().await }).await.map_err(|e| e.to_string())

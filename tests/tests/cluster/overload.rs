@@ -3,6 +3,7 @@
 use crate::home;
 use ouro_tests::client::{Client, until};
 use ouro_tests::ledger::{Ledger, Push, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pushes one signal until it is refused with 503; gives the refused one.
 async fn until_refused(client: &Client, ledger: &mut Ledger, next: impl Fn() -> Push, words: &[&str]) -> Push {
@@ -21,14 +22,13 @@ async fn until_refused(client: &Client, ledger: &mut Ledger, next: impl Fn() -> 
     panic!("never refused");
 }
 
-async fn heads_are_bounded(of: fn(&Sender) -> Push) {
-    let home = home("[ingester.memory]\nheads = \"256KiB\"\n");
-    let (sender, mut ledger) = (Sender::padded("heads", 1000), Ledger::default());
+async fn heads_are_bounded(limit: &str, next: impl Fn() -> Push) {
+    let home = home(&format!("[ingester.memory]\nheads = \"{limit}\"\n"));
+    let mut ledger = Ledger::default();
     let process = home.start();
     let client = process.client();
     for _ in 0..3 {
-        let words = ["256 KiB", "ingester.memory.heads"];
-        let refused = until_refused(&client, &mut ledger, || of(&sender), &words).await;
+        let refused = until_refused(&client, &mut ledger, &next, &[limit_text(limit), "ingester.memory.heads"]).await;
         // Nobody asks for a flush: who is refused must not have to.
         until("heads have room again", async || refused.send(&client).await.is_ok_and(|a| a.status == 204)).await;
         ledger.acked(&refused);
@@ -38,14 +38,23 @@ async fn heads_are_bounded(of: fn(&Sender) -> Push) {
     ledger.check(&home.start().client(), "started again").await;
 }
 
-#[tokio::test]
-async fn heads_of_logs_are_bounded() {
-    heads_are_bounded(Sender::logs).await;
+/// As errors show it.
+fn limit_text(limit: &str) -> &str {
+    if limit == "64KiB" { "64 KiB" } else { "16 KiB" }
 }
 
 #[tokio::test]
+async fn heads_of_logs_are_bounded() {
+    let sender = Sender::padded("heads", 1000);
+    heads_are_bounded("16KiB", || sender.logs()).await;
+}
+
+/// The series of many tenants take more than their samples.
+#[tokio::test]
 async fn heads_of_metrics_are_bounded() {
-    heads_are_bounded(Sender::samples).await;
+    let senders: Vec<Sender> = (0..100).map(|n| Sender::new(&format!("heads-{n}"))).collect();
+    let turn = AtomicUsize::new(0);
+    heads_are_bounded("64KiB", || senders[turn.fetch_add(1, Ordering::Relaxed) % senders.len()].samples()).await;
 }
 
 /// Many at once go over a budget of bytes on their way; each is stored or refused in words, and goes in later.

@@ -101,7 +101,7 @@ async fn bad_names_are_refused_everywhere() {
     let long = "x".repeat(151);
     for (tenant, word) in [
         ("a/b", "'/' at byte 1"),
-        ("..", "\"..\""),
+        ("..", "the tenant name may not be"),
         ("a b", "' '"),
         (&*long, "151 bytes, the limit is 150"),
         ("a|b|", "empty"),
