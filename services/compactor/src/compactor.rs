@@ -1,13 +1,13 @@
 //! Looks through catalog and bucket again and again.
 
-use crate::due;
+use crate::due::{self, Unnamed};
 use crate::error::Error;
 use crate::settings::Settings;
 use catalog::{Catalog, Command, Reply};
 use node::Stopping;
 use objects::Store;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
 use tenancy::LimitTable;
@@ -25,6 +25,7 @@ struct Inner {
     control: ControlClient<Link>,
     store: Store,
     limits: Arc<LimitTable>,
+    unnamed: Mutex<Unnamed>,
     expired: AtomicU64,
     swept: AtomicU64,
     swept_bytes: AtomicU64,
@@ -33,8 +34,8 @@ struct Inner {
 impl Compactor {
     pub fn new(settings: Settings, control: Link, store: Store, limits: Arc<LimitTable>) -> Compactor {
         let control = ControlClient::new(control).max_decoding_message_size(MAX_MESSAGE);
-        let (expired, swept, swept_bytes) = Default::default();
-        Compactor { inner: Arc::new(Inner { settings, control, store, limits, expired, swept, swept_bytes }) }
+        let (unnamed, expired, swept, swept_bytes) = Default::default();
+        Compactor { inner: Arc::new(Inner { settings, control, store, limits, unnamed, expired, swept, swept_bytes }) }
     }
 
     pub async fn run(self, mut stopping: Stopping) {
@@ -63,7 +64,8 @@ impl Compactor {
         // The listing comes first: what is added to the catalog after it is younger than the grace.
         let listed = inner.store.list("segments").await?;
         let catalog = self.catalog().await?;
-        for object in due::orphans(&catalog, &listed, now, inner.settings.grace) {
+        let due = self.unnamed().see(&catalog, &listed, now, inner.settings.grace);
+        for object in due {
             tracing::info!(
                 object = object.name,
                 bytes = object.bytes,
@@ -74,6 +76,10 @@ impl Compactor {
             inner.swept_bytes.fetch_add(object.bytes, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn unnamed(&self) -> MutexGuard<'_, Unnamed> {
+        self.inner.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn catalog(&self) -> Result<Catalog, Error> {

@@ -3,6 +3,7 @@
 use catalog::{Catalog, SegmentEntry};
 use model::TenantId;
 use objects::Listed;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 /// Segments of which every tenant's rows have passed that tenant's retention. `now` in Unix milliseconds.
@@ -17,15 +18,29 @@ pub fn expired(catalog: &Catalog, now: i64, retention: impl Fn(&TenantId) -> Opt
     catalog.segments().filter(|segment| gone(segment)).map(|segment| segment.name.clone()).collect()
 }
 
-/// Objects that the catalog does not name and that are older than `grace`.
-pub fn orphans<'a>(
-    catalog: &'a Catalog,
-    listed: &'a [Listed],
-    now: SystemTime,
-    grace: Duration,
-) -> impl Iterator<Item = &'a Listed> {
-    let old = move |object: &Listed| now.duration_since(object.modified).is_ok_and(|age| age > grace);
-    listed.iter().filter(move |object| old(object) && catalog.segment(&object.name).is_none())
+/// Since when the catalog was seen not to name an object.
+#[derive(Debug, Default)]
+pub struct Unnamed(HashMap<String, SystemTime>);
+
+impl Unnamed {
+    /// Takes in a listing, and gives the objects that the catalog has not named for longer than `grace`: no flush still
+    /// means to add them, and no query that began while they were named still reads them.
+    pub fn see<'a>(
+        &mut self,
+        catalog: &Catalog,
+        listed: &'a [Listed],
+        now: SystemTime,
+        grace: Duration,
+    ) -> Vec<&'a Listed> {
+        let unnamed: Vec<&Listed> = listed.iter().filter(|o| catalog.segment(&o.name).is_none()).collect();
+        let names: HashSet<&str> = unnamed.iter().map(|object| object.name.as_str()).collect();
+        self.0.retain(|name, _| names.contains(name.as_str()));
+        let old = |object: &&Listed| {
+            let since = self.0.entry(object.name.clone()).or_insert(now);
+            now.duration_since(*since).is_ok_and(|age| age > grace)
+        };
+        unnamed.into_iter().filter(old).collect()
+    }
 }
 
 #[cfg(test)]
@@ -78,13 +93,21 @@ mod tests {
     }
 
     #[test]
-    fn only_old_objects_without_a_name_in_the_catalog_go() {
-        let now = SystemTime::now();
-        let object =
-            |name: &str, age: u64| Listed { name: name.into(), bytes: 1, modified: now - Duration::from_secs(age) };
-        let listed = [object("segments/a", 900), object("segments/b", 900), object("segments/c", 10)];
-        let catalog = catalog(Signal::Logs, &[("a", 1)]);
-        let gone: Vec<_> = orphans(&catalog, &listed, now, Duration::from_secs(60)).map(|o| o.name.as_str()).collect();
-        assert_eq!(gone, ["segments/b"]);
+    fn an_object_goes_when_it_had_no_name_for_long_enough() {
+        let (start, grace) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1000), Duration::from_secs(60));
+        let object = |name: &str| Listed { name: name.into(), bytes: 1, modified: SystemTime::UNIX_EPOCH };
+        let (named, all) = (catalog(Signal::Logs, &[("a", 1)]), [object("segments/a"), object("segments/b")]);
+        let mut unnamed = Unnamed::default();
+        let mut see = |catalog: &Catalog, listed: &[Listed], after: u64| -> Vec<String> {
+            let now = start + Duration::from_secs(after);
+            unnamed.see(catalog, listed, now, grace).into_iter().map(|o| o.name.clone()).collect()
+        };
+        assert!(see(&named, &all, 0).is_empty(), "just seen");
+        assert!(see(&named, &all, 60).is_empty());
+        assert_eq!(see(&named, &all, 61), ["segments/b"]);
+        let empty = Catalog::default();
+        assert_eq!(see(&empty, &all, 70), ["segments/b"], "a has lost its name only now");
+        assert_eq!(see(&empty, &all[..1], 131), ["segments/a"]);
+        assert_eq!(see(&empty, &all, 132), ["segments/a"], "b is new again");
     }
 }

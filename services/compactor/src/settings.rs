@@ -9,8 +9,8 @@ pub struct Settings {
     /// How often the bucket is looked through.
     #[serde(with = "settings::duration")]
     pub interval: Duration,
-    /// How old an object that the catalog does not name must be before it is deleted: longer than the longest flush
-    /// and the longest query.
+    /// For how long the catalog must not have named an object before it is deleted: longer than the longest flush and
+    /// the longest query.
     #[serde(with = "settings::duration")]
     pub grace: Duration,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing was changed by the try.
+    /// No row was changed or dropped by the try.
     #[error("the log in {} cannot be opened: {why}{}", folder.display(), advice(why))]
     Open { folder: PathBuf, why: String },
     #[error("shard {shard} is not kept here")]
@@ -66,8 +66,8 @@ impl Error {
 fn advice(why: &str) -> &'static str {
     match why.contains("corrupt") {
         true => {
-            "; nothing was changed: put back a good copy of the segment's file (journal/<segment>.log), or begin anew \
-             with another data folder and keep this one"
+            "; no row was changed or dropped: put back a good copy of the segment's file (journal/<segment>.log), or \
+             begin anew with another data folder and keep this one"
         }
         false => "",
     }

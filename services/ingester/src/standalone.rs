@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{LimitTable, Limits, Overrides};
+use tonic::transport::server::TcpIncoming;
 use transport::link::MAX_MESSAGE;
 use transport::v1::control_server::ControlServer;
 use transport::v1::ingest_server::IngestServer;
@@ -63,19 +64,22 @@ impl ProcessSettings for Process {
 pub fn standalone() -> ExitCode {
     process::main(|settings: Process, node: Node, _| async move {
         let text = |e: &dyn std::fmt::Display| e.to_string();
+        let unbound = |e: std::io::Error| format!("cannot listen on {}: {e} (listen)", settings.listen);
+        let incoming = TcpIncoming::bind(settings.listen).map_err(unbound)?.with_nodelay(Some(true));
+        let at = incoming.local_addr().map_err(unbound)?;
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| text(&e))?;
         let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
         let opened = Ingester::open(&settings.data, &settings.ingester, settings.shards, limits, store, &node).await;
         let ingester = opened.map_err(|e| text(&e))?;
-        println!("ingester is ready: gRPC on http://{}, data in {}", settings.listen, settings.data.display());
+        println!("ingester is ready: gRPC on http://{at}, data in {}", settings.data.display());
         let mut stopping = node.stopping();
         let served = tonic::transport::Server::builder()
             .add_service(IngestServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
             .add_service(ReadServer::new(ingester.clone()))
             .add_service(ControlServer::new(ingester.clone()))
-            .serve_with_shutdown(settings.listen, async move { stopping.wait().await })
+            .serve_with_incoming_shutdown(incoming, async move { stopping.wait().await })
             .await;
         ingester.shutdown().await;
-        served.map_err(|e| format!("cannot serve on {}: {e}", settings.listen))
+        served.map_err(|e| format!("cannot serve on {at}: {e}"))
     })
 }

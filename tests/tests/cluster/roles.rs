@@ -87,6 +87,11 @@ async fn rows_go_through_three_processes() {
     let ingester = cluster.start_ingester(&at);
     until("the distributor finds it", async || ledger.try_send(&push, &refused).await).await;
     send(&mut ledger, &sender, &push, 10).await;
+    until("the querier finds it", async || {
+        let asked = read.ask("roles", "/prometheus/api/v1/query", &[("query", "up")]).await;
+        asked.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
     ledger.check(&read, "after the ingester's death").await;
 
     // All of them end when they are asked to.

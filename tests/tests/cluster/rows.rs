@@ -131,7 +131,7 @@ async fn a_request_of_which_a_part_is_good() {
         ("one from the future", vec![series("a", now), series("late", now + 3_600_000), native.clone()], "late", ["1", "1", "0"]),
         ("one of two kinds", vec![series("b", now), both], "both", ["1", "0", "0"]),
         ("one without a name", vec![series("c", now), Series::new(&[("x", "y")], &[(now, 1.0)])], "metric name", ["1", "0", "0"]),
-        ("one that is older than its series' window", vec![series("a", now - 7_200_000), series("d", now)], "limits.out_of_order_window", ["1", "0", "0"]),
+        ("one that is older than its series' window", vec![series("a", now - 7_200_000), series("d", now)], "older than its newest sample", ["1", "0", "0"]),
         ("another value at the same time", vec![Series::new(&[("__name__", "a")], &[(now, 2.0)]), series("e", now)], "", ["1", "0", "0"]),
     ] {
         let answer = send(all).await;

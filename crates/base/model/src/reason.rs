@@ -1,6 +1,6 @@
 //! The small closed set of reasons for which a request can fail; every crate's errors map into it.
 
-/// Why a request failed, as far as a client can act on it. One place (`wire::status`) maps it to HTTP and gRPC.
+/// Why a request failed, as far as a client can act on it. One place (`transport::status`) maps it to HTTP and gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The request is wrong and will stay wrong: agents must not retry it. HTTP 400.

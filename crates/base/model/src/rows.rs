@@ -109,23 +109,37 @@ impl Series {
         labels + 16 * self.times.len() + 8 * self.starts.len() + histograms + 128
     }
 
-    /// Adds the samples of `other`, which may overlap; of two samples at one time, the one already here stays.
-    pub fn merge(&mut self, other: Series) {
-        if !other.starts.is_empty() || !self.starts.is_empty() {
+    /// Adds the samples of `other`, which may overlap; of two samples at one time, of whatever kind, the one already
+    /// here stays.
+    pub fn merge(&mut self, mut other: Series) {
+        if !self.starts.is_empty() || !other.starts.is_empty() {
             self.starts.resize(self.times.len(), 0);
+            other.starts.resize(other.times.len(), 0);
         }
         let appends = self.last_time() < other.first_time();
-        let mut other_starts = other.starts;
-        if !self.starts.is_empty() || !other_starts.is_empty() {
-            other_starts.resize(other.times.len(), 0);
+        if !appends {
+            other.leave_out(self);
         }
         self.times.extend(other.times);
         self.values.extend(other.values);
-        self.starts.extend(other_starts);
+        self.starts.extend(other.starts);
         self.histograms.extend(other.histograms);
         if !appends {
             self.restore_order();
         }
+    }
+
+    /// Takes away the samples at times at which `known` has one.
+    fn leave_out(&mut self, known: &Series) {
+        let is_new = |time: i64| {
+            known.times.binary_search(&time).is_err()
+                && known.histograms.binary_search_by_key(&time, |h| h.time).is_err()
+        };
+        let keep: Vec<bool> = self.times.iter().map(|time| is_new(*time)).collect();
+        retain(&mut self.times, &keep);
+        retain(&mut self.values, &keep);
+        retain(&mut self.starts, &keep);
+        self.histograms.retain(|h| is_new(h.time));
     }
 
     fn last_time(&self) -> i64 {
@@ -140,8 +154,7 @@ impl Series {
 
     fn restore_order(&mut self) {
         let mut order: Vec<usize> = (0..self.times.len()).collect();
-        order.sort_by_key(|&i| self.times[i]); // stable: what was here first stays first
-        order.dedup_by_key(|&mut i| self.times[i]);
+        order.sort_by_key(|&i| self.times[i]);
         let times: Vec<i64> = order.iter().map(|&i| self.times[i]).collect();
         self.values = order.iter().map(|&i| self.values[i]).collect();
         if !self.starts.is_empty() {
@@ -149,10 +162,13 @@ impl Series {
         }
         self.times = times;
         self.histograms.sort_by_key(|h| h.time);
-        self.histograms.dedup_by_key(|h| h.time);
-        let floats = &self.times;
-        self.histograms.retain(|h| floats.binary_search(&h.time).is_err());
     }
+}
+
+/// Keeps the elements whose place says so; an empty vector stays empty.
+fn retain<T>(all: &mut Vec<T>, keep: &[bool]) {
+    let mut places = keep.iter();
+    all.retain(|_| places.next().copied().unwrap_or(false));
 }
 
 /// What a metric family is, as agents send it.
@@ -190,16 +206,28 @@ mod tests {
         assert_eq!(page.metadata(1).map(|m| m.value("trace")), Some("x"));
     }
 
+    fn series(times: &[i64], value: f64) -> Series {
+        Series { times: times.to_vec(), values: vec![value; times.len()], ..Series::default() }
+    }
+
     #[test]
     fn merging_keeps_order_and_the_first_of_two() {
-        let series = |times: &[i64], value: f64| Series {
-            times: times.to_vec(),
-            values: vec![value; times.len()],
-            ..Series::default()
-        };
         let mut merged = series(&[10, 30], 1.0);
         merged.merge(series(&[20, 30, 40], 2.0));
         assert_eq!(merged.times, [10, 20, 30, 40]);
         assert_eq!(merged.values, [1.0, 2.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_sample_of_another_kind_at_the_same_time_does_not_displace_the_first() {
+        let histogram = |time| HistogramSample { time, start: 0, value: Arc::new(Histogram::default()) };
+        let mut first = Series { histograms: vec![histogram(10), histogram(20)], ..Series::default() };
+        let floats = Series { times: vec![10, 15], values: vec![1.0, 2.0], starts: vec![7, 8], ..Series::default() };
+        first.merge(floats);
+        assert_eq!((first.times, first.starts), (vec![15], vec![8]));
+        assert_eq!(first.histograms.iter().map(|h| h.time).collect::<Vec<_>>(), [10, 20]);
+        let mut second = series(&[10], 1.0);
+        second.merge(Series { histograms: vec![histogram(10), histogram(30)], ..Series::default() });
+        assert_eq!((second.times.len(), second.histograms.len()), (1, 1));
     }
 }
