@@ -22,7 +22,13 @@ async fn errors_have_the_shapes_that_clients_read() {
         ("query_range", vec![("query", "up"), ("start", "2"), ("end", "1"), ("step", "1")], 400, bad, "end timestamp"),
         ("query_range", vec![("query", "up"), ("start", "1"), ("end", "2"), ("step", "0")], 400, bad, "step"),
         ("query_range", vec![("query", "up"), ("start", "1"), ("end", "20000"), ("step", "1")], 400, bad, "11,000"),
-        ("query_range", vec![("query", "up"), ("start", "1"), ("end", "200000"), ("step", "60")], 422, "execution", "limits.max_query_range"),
+        (
+            "query_range",
+            vec![("query", "up"), ("start", "1"), ("end", "200000"), ("step", "60")],
+            422,
+            "execution",
+            "limits.max_query_range",
+        ),
         ("series", vec![], 400, bad, "match[]"),
         ("series", vec![("match[]", "{")], 400, bad, "match[]"),
         ("labels", vec![("start", "x")], 400, bad, "start"),
@@ -40,7 +46,12 @@ async fn errors_have_the_shapes_that_clients_read() {
         ("query_range", vec![("query", "")], 400, ""),
         ("query_range", vec![("query", "{}")], 400, "at least one"),
         ("query_range", vec![("query", "{a=\"b\"}"), ("limit", "0")], 400, "limit must be a positive value"),
-        ("query_range", vec![("query", "{a=\"b\"}"), ("limit", "101")], 400, "max entries limit per query exceeded, limit > max_entries_limit (101 > 100)"),
+        (
+            "query_range",
+            vec![("query", "{a=\"b\"}"), ("limit", "101")],
+            400,
+            "max entries limit per query exceeded, limit > max_entries_limit (101 > 100)",
+        ),
         ("query_range", vec![("query", "{a=\"b\"}"), ("direction", "up")], 400, "direction"),
         ("query_range", vec![("query", "{a=\"b\"}"), ("start", "2"), ("end", "1")], 400, "end timestamp"),
         ("query_range", vec![("query", "rate({a=\"b\"}[1m])"), ("step", "0")], 400, "step"),
@@ -67,7 +78,8 @@ async fn answers_have_the_shapes_that_clients_read() {
     let time = format!("{:.3}", sender.base as f64 / 1000.0 + 30.0);
     let (start, end) = (format!("{}", sender.base / 1000 - 60), format!("{}", sender.base / 1000 + 60));
     for when in ["in heads", "in segments"] {
-        let vector = client.json("shape", &format!("{PROMETHEUS}/query"), &[("query", "story_value"), ("time", &time)]).await;
+        let vector =
+            client.json("shape", &format!("{PROMETHEUS}/query"), &[("query", "story_value"), ("time", &time)]).await;
         assert_eq!(vector["status"], "success");
         assert_eq!(vector["data"]["resultType"], "vector");
         assert_eq!(vector["data"]["result"].as_array().map(Vec::len), Some(5), "{when}");
@@ -83,7 +95,12 @@ async fn answers_have_the_shapes_that_clients_read() {
         assert_eq!(streams["data"]["resultType"], "streams", "{when}");
         assert_eq!(streams["data"]["result"].as_array().map(Vec::len), Some(3), "{when}");
         assert!(streams["data"]["stats"]["summary"].is_object(), "{when}");
-        let range = [("query", "sum by (stream) (count_over_time({job=\"story\"}[1m]))"), ("start", &*start), ("end", &end), ("step", "15")];
+        let range = [
+            ("query", "sum by (stream) (count_over_time({job=\"story\"}[1m]))"),
+            ("start", &*start),
+            ("end", &end),
+            ("step", "15"),
+        ];
         let matrix = client.json("shape", &format!("{LOKI}/query_range"), &range).await;
         assert_eq!(matrix["data"]["resultType"], "matrix", "{when}");
         assert_eq!(matrix["data"]["result"].as_array().map(Vec::len), Some(3), "{when}");

@@ -58,7 +58,12 @@ async fn logs_are_answered_as_loki_answers() {
     let (whole, empty): (u16, &[&str]) = (204, &[]);
     for (what, headers, body, want) in [
         ("JSON", vec![JSON], json(good, now, "x"), (whole, empty)),
-        ("JSON with a charset", vec![("content-type", "application/json; charset=utf-8")], json(good, now, "y"), (whole, empty)),
+        (
+            "JSON with a charset",
+            vec![("content-type", "application/json; charset=utf-8")],
+            json(good, now, "y"),
+            (whole, empty),
+        ),
         ("gzip JSON", vec![JSON, GZIP], gzip(&json(good, now, "z")), (whole, empty)),
         ("protobuf", vec![PROTOBUF, SNAPPY], snappy(&line), (whole, empty)),
         ("protobuf that says nothing", vec![], snappy(&line), (whole, empty)),
@@ -67,16 +72,31 @@ async fn logs_are_answered_as_loki_answers() {
         ("no snappy", vec![PROTOBUF, SNAPPY], b"garbage".to_vec(), (400, &["snappy"])),
         ("no gzip", vec![JSON, GZIP], b"garbage".to_vec(), (400, &["gzip"])),
         ("no protobuf", vec![PROTOBUF, SNAPPY], snappy(b"\xff\xff\xff"), (400, &[])),
-        ("labels that are none", vec![PROTOBUF, SNAPPY], snappy(&protobuf("{a=", now, "x")), (400, &["error parsing labels"])),
+        (
+            "labels that are none",
+            vec![PROTOBUF, SNAPPY],
+            snappy(&protobuf("{a=", now, "x")),
+            (400, &["error parsing labels"]),
+        ),
         ("no labels", vec![JSON], json("{}", now, "x"), (400, &["at least one label pair is required per stream"])),
         ("a long line", vec![JSON], json(good, now, &long), (400, &["1 KiB", "limits.max_line_size"])),
         ("a line from the future", vec![JSON], json(good, now + 3_600_000, "x"), (400, &["limits.creation_grace"])),
         ("no streams", vec![JSON], b"{\"streams\":[]}".to_vec(), (422, &["at least one valid stream"])),
         ("another type", vec![("content-type", "text/plain")], b"x".to_vec(), (415, &["text/plain"])),
         ("another encoding", vec![JSON, ("content-encoding", "br")], b"x".to_vec(), (415, &["br"])),
-        ("a snappy bomb", vec![PROTOBUF, SNAPPY], snappy(&vec![0; 8 << 20]), (413, &["8 MiB", "limits.max_push_inflated"])),
+        (
+            "a snappy bomb",
+            vec![PROTOBUF, SNAPPY],
+            snappy(&vec![0; 8 << 20]),
+            (413, &["8 MiB", "limits.max_push_inflated"]),
+        ),
         ("a gzip bomb", vec![JSON, GZIP], gzip(&vec![b' '; 64 << 20]), (413, &["4 MiB", "limits.max_push_inflated"])),
-        ("a body that lies about its length", vec![PROTOBUF, SNAPPY], vec![0xff, 0xff, 0xff, 0x7f, 0], (413, &["limits.max_push_inflated"])),
+        (
+            "a body that lies about its length",
+            vec![PROTOBUF, SNAPPY],
+            vec![0xff, 0xff, 0xff, 0x7f, 0],
+            (413, &["limits.max_push_inflated"]),
+        ),
     ] {
         check(&client, what, LOKI, &headers, body, want).await;
     }
@@ -117,7 +137,12 @@ async fn samples_are_answered_as_prometheus_expects() {
         ("no snappy", vec![PROTOBUF, SNAPPY], b"garbage".to_vec(), (400, &["snappy"])),
         ("no protobuf", vec![PROTOBUF, SNAPPY], snappy(b"\xff\xff\xff"), (400, &[])),
         ("JSON", vec![JSON], b"{}".to_vec(), (415, &["application/json"])),
-        ("an unknown proto", vec![("content-type", "application/x-protobuf;proto=x.Y"), SNAPPY], vec![], (415, &["x.Y"])),
+        (
+            "an unknown proto",
+            vec![("content-type", "application/x-protobuf;proto=x.Y"), SNAPPY],
+            vec![],
+            (415, &["x.Y"]),
+        ),
         ("gzip", vec![PROTOBUF, GZIP], gzip(&[]), (415, &["gzip"])),
         ("a bomb", vec![PROTOBUF, SNAPPY], snappy(&vec![0; 8 << 20]), (413, &["limits.max_push_inflated"])),
     ] {

@@ -21,10 +21,7 @@ fn body(version: &str, base: i64) -> Vec<Series> {
     let ended = f64::from_bits(STALE);
     let other_nan = f64::from_bits(0x7ff8_0000_dead_beef);
     vec![
-        Series {
-            histograms: vec![histogram(base, 2), histogram(base + 15_000, 4)],
-            ..with("native", &[])
-        },
+        Series { histograms: vec![histogram(base, 2), histogram(base + 15_000, 4)], ..with("native", &[]) },
         with("ends", &[(base, 1.0), (base + 15_000, ended)]),
         with("no_number", &[(base, 1.0), (base + 15_000, f64::NAN)]),
         with("odd_number", &[(base, -0.0), (base + 15_000, other_nan)]),
@@ -75,7 +72,12 @@ async fn check(client: &Client, version: &str, base: i64, when: &str) {
     let range = [("query", &*family), ("start", &at(-60_000)), ("end", &at(60_000))];
     let found = client.json(tenant, "/prometheus/api/v1/query_exemplars", &range).await;
     let exemplar = &found["data"][0]["exemplars"][0];
-    assert_eq!((&exemplar["labels"], &exemplar["value"]), (&json!({ "trace_id": "abc" }), &json!("0.5")), "{}: {found}", what("exemplar"));
+    assert_eq!(
+        (&exemplar["labels"], &exemplar["value"]),
+        (&json!({ "trace_id": "abc" }), &json!("0.5")),
+        "{}: {found}",
+        what("exemplar")
+    );
     let found = client.json(tenant, "/prometheus/api/v1/metadata", &[("metric", &*family)]).await;
     let want = json!([{ "type": "counter", "help": "What it counts.", "unit": "seconds" }]);
     assert_eq!(found["data"][&family], want, "{}", what("metadata"));
@@ -93,7 +95,8 @@ async fn all_kinds_of_samples_survive() {
         let sent = process.client().send("POST", WRITE, &headers, wire::snappy::compress(&bytes)).await;
         let answer = sent.expect("an answer");
         answer.is(version, 204, &[]);
-        let written = |name: &str| answer.header(&format!("x-prometheus-remote-write-{name}-written")).map(str::to_owned);
+        let written =
+            |name: &str| answer.header(&format!("x-prometheus-remote-write-{name}-written")).map(str::to_owned);
         let counts = ["samples", "histograms", "exemplars"].map(written);
         let want = if version == "two" { ["11", "2", "1"].map(|n| Some(n.to_owned())) } else { [None, None, None] };
         assert_eq!(counts, want, "{version}");
@@ -128,11 +131,31 @@ async fn a_request_of_which_a_part_is_good() {
     let native = Series { histograms: vec![histogram(now, 1)], ..Series::new(&[("__name__", "native")], &[]) };
     let both = Series { histograms: vec![histogram(now, 1)], ..series("both", now) };
     for (what, all, words, counts) in [
-        ("one from the future", vec![series("a", now), series("late", now + 3_600_000), native.clone()], "late", ["1", "1", "0"]),
+        (
+            "one from the future",
+            vec![series("a", now), series("late", now + 3_600_000), native.clone()],
+            "late",
+            ["1", "1", "0"],
+        ),
         ("one of two kinds", vec![series("b", now), both], "both", ["1", "0", "0"]),
-        ("one without a name", vec![series("c", now), Series::new(&[("x", "y")], &[(now, 1.0)])], "metric name", ["1", "0", "0"]),
-        ("one that is older than its series' window", vec![series("a", now - 7_200_000), series("d", now)], "older than its newest sample", ["1", "0", "0"]),
-        ("another value at the same time", vec![Series::new(&[("__name__", "a")], &[(now, 2.0)]), series("e", now)], "", ["1", "0", "0"]),
+        (
+            "one without a name",
+            vec![series("c", now), Series::new(&[("x", "y")], &[(now, 1.0)])],
+            "metric name",
+            ["1", "0", "0"],
+        ),
+        (
+            "one that is older than its series' window",
+            vec![series("a", now - 7_200_000), series("d", now)],
+            "older than its newest sample",
+            ["1", "0", "0"],
+        ),
+        (
+            "another value at the same time",
+            vec![Series::new(&[("__name__", "a")], &[(now, 2.0)]), series("e", now)],
+            "",
+            ["1", "0", "0"],
+        ),
     ] {
         let answer = send(all).await;
         answer.is(what, 400, &[words]);
@@ -207,5 +230,7 @@ async fn all_kinds_of_lines_survive() {
 }
 
 fn escape(text: &str) -> String {
-    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }

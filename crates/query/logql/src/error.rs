@@ -48,7 +48,7 @@ pub enum Error {
     Pipeline { kind: String, series: String },
     #[error("a metric query was asked for lines, or a log query for numbers: {0}")]
     Kind(&'static str),
-    #[error("the query makes more than {limit} series: select fewer, or aggregate by fewer labels; group or filter them")]
+    #[error("the query makes more than {limit} series: select fewer, or aggregate by fewer labels")]
     Series { limit: usize },
     /// What the shared operators refuse: memory, steps, ambiguous matches, a source that fails.
     #[error(transparent)]

@@ -55,8 +55,13 @@ impl Evaluation<'_> {
         match &aggregation.inner {
             Metric::Range(range)
                 if aggregation.op == VectorOp::Sum
-                    && range.unwrap.is_none()
-                    && matches!(range.op, RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate) =>
+                    && range.grouping.is_none()
+                    && match range.unwrap {
+                        None => {
+                            matches!(range.op, RangeOp::Count | RangeOp::Rate | RangeOp::Bytes | RangeOp::BytesRate)
+                        }
+                        Some(_) => matches!(range.op, RangeOp::Sum | RangeOp::Rate),
+                    } =>
             {
                 self.range_columns(range, Some(&by)).map(Some)
             }
