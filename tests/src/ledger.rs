@@ -363,3 +363,40 @@ fn labels_of(value: &Value) -> String {
 pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(time: i64) -> Row {
+        ("t".into(), "{}".into(), time, "x".into())
+    }
+
+    fn book() -> BTreeMap<Row, Sent> {
+        [(row(1), Sent::Acked), (row(2), Sent::Acked), (row(3), Sent::Unsure)].into()
+    }
+
+    #[test]
+    fn what_was_acked_is_there_once() {
+        compare(&book(), vec![row(2), row(1)], "good");
+        compare(&book(), vec![row(1), row(2), row(3)], "good");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 acked are lost")]
+    fn a_lost_row_is_noticed() {
+        compare(&book(), vec![row(1), row(3)], "bad");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 come twice")]
+    fn a_row_that_comes_twice_is_noticed() {
+        compare(&book(), vec![row(1), row(2), row(3), row(3)], "bad");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 were never sent")]
+    fn a_row_from_nowhere_is_noticed() {
+        compare(&book(), vec![row(1), row(2), row(4)], "bad");
+    }
+}

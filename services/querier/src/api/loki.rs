@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use eval::source::Order;
 use model::{Labels, Matcher, Reason, Signal, TimeRange};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// The lines of an answer when the request does not say.
@@ -226,22 +226,6 @@ fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
     }
 }
 
-/// All label sets that any of the selectors matches; without selectors, all of the tenant.
-fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<HashSet<Labels>, QueryError> {
-    let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
-    let mut found = HashSet::new();
-    for matchers in all {
-        found.extend(context.rows.series(Signal::Logs, matchers, range)?);
-    }
-    Ok(found)
-}
-
-fn sorted(found: HashSet<Labels>) -> Vec<Labels> {
-    let mut sorted: Vec<Labels> = found.into_iter().collect();
-    sorted.sort();
-    sorted
-}
-
 async fn list(
     read: Read,
     pick: impl Fn(&Labels, &mut BTreeSet<String>) + Send + 'static,
@@ -250,7 +234,11 @@ async fn list(
     let selectors: Vec<Vec<Matcher>> = read.params.get("query").map(selector).transpose()?.into_iter().collect();
     read.run(move |context| {
         let mut texts = BTreeSet::new();
-        matching(context, &selectors, TimeRange::new(start, end))?.iter().for_each(|labels| pick(labels, &mut texts));
+        context
+            .rows
+            .matching(Signal::Logs, &selectors, TimeRange::new(start, end))?
+            .iter()
+            .for_each(|labels| pick(labels, &mut texts));
         let mut out = String::new();
         json::strings(&mut out, texts.iter().map(String::as_str));
         Ok(out)
@@ -283,7 +271,11 @@ async fn series(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers
         let selectors = given.map(selector).collect::<Result<Vec<_>, _>>()?;
         read.run(move |context| {
             let mut out = String::new();
-            json::list(&mut out, &sorted(matching(context, &selectors, TimeRange::new(start, end))?), json::labels);
+            json::list(
+                &mut out,
+                &params::sorted(context.rows.matching(Signal::Logs, &selectors, TimeRange::new(start, end))?),
+                json::labels,
+            );
             Ok(out)
         })
         .await

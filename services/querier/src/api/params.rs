@@ -4,7 +4,8 @@ use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
-use model::{Matcher, TimeRange};
+use model::{Labels, Matcher, TimeRange};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tenancy::{Admitted, Read};
 
@@ -138,6 +139,13 @@ pub fn metadata_range(params: &Params) -> Result<TimeRange, QueryError> {
         return Err(QueryError::bad("invalid parameter \"end\": end timestamp must not be before start time"));
     }
     Ok(TimeRange::new(start, end))
+}
+
+/// Label sets in the order in which answers list them.
+pub fn sorted(found: HashSet<Labels>) -> Vec<Labels> {
+    let mut sorted: Vec<Labels> = found.into_iter().collect();
+    sorted.sort();
+    sorted
 }
 
 #[cfg(test)]

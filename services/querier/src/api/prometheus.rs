@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use eval::value::Warnings;
-use model::{Labels, Matcher, Reason, Signal, TimeRange};
-use std::collections::{BTreeSet, HashSet};
+use model::{Matcher, Reason, Signal};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The most points of a series in one answer.
@@ -172,22 +172,6 @@ fn truncate(answer: &mut eval::value::Answer, limit: Option<usize>) {
     }
 }
 
-/// All label sets that any of the selectors matches; without selectors, all of the tenant.
-fn matching(context: &Context, selectors: &[Vec<Matcher>], range: TimeRange) -> Result<HashSet<Labels>, QueryError> {
-    let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
-    let mut found = HashSet::new();
-    for matchers in all {
-        found.extend(context.rows.series(Signal::Metrics, matchers, range)?);
-    }
-    Ok(found)
-}
-
-fn sorted(found: HashSet<Labels>) -> Vec<Labels> {
-    let mut sorted: Vec<Labels> = found.into_iter().collect();
-    sorted.sort();
-    sorted
-}
-
 fn list_of(texts: &BTreeSet<String>, limit: Option<usize>) -> (String, Warnings) {
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let (mut out, mut warnings) = (String::new(), Warnings::default());
@@ -204,7 +188,7 @@ async fn labels(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: 
         let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
         let limit = read.params.parsed("limit", parse_limit)?;
         read.run(move |context| {
-            let found = matching(context, &selectors, range)?;
+            let found = context.rows.matching(Signal::Metrics, &selectors, range)?;
             let names = found.iter().flat_map(|l| l.iter().map(|(name, _)| name.to_owned())).collect();
             Ok(list_of(&names, limit))
         })
@@ -243,7 +227,7 @@ async fn series(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: 
         }
         let limit = read.params.parsed("limit", parse_limit)?.filter(|l| *l > 0).unwrap_or(usize::MAX);
         read.run(move |context| {
-            let found = sorted(matching(context, &selectors, range)?);
+            let found = params::sorted(context.rows.matching(Signal::Metrics, &selectors, range)?);
             let (mut out, mut warnings) = (String::new(), Warnings::default());
             json::list(&mut out, found.iter().take(limit), json::labels);
             if found.len() > limit {
