@@ -25,6 +25,13 @@ pub enum Pushed {
     },
 }
 
+/// The text of an error: Prometheus's API wraps it in JSON, Loki's does not.
+fn error_text(body: &str) -> String {
+    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let text = json.as_ref().and_then(|json| json.get("error")?.as_str()).unwrap_or(body);
+    text.trim().to_owned()
+}
+
 impl Client {
     pub fn new(server: &Server) -> anyhow::Result<Client> {
         let http = reqwest::Client::builder().timeout(Duration::from_secs(150)).build()?;
@@ -40,7 +47,7 @@ impl Client {
         let status = response.status();
         let text = response.text().await?;
         if !status.is_success() {
-            bail!("{} answered {}: {}", self.address, status.as_u16(), text.trim());
+            bail!("{} answered {}: {}", self.address, status.as_u16(), error_text(&text));
         }
         Ok(text)
     }
@@ -76,5 +83,16 @@ impl Client {
 
     fn unreachable(&self) -> String {
         format!("cannot reach {} (is ouro running there? --address says where)", self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_shown_as_texts() {
+        assert_eq!(error_text("{\"status\":\"error\",\"error\":\"1:6: parse error\"}"), "1:6: parse error");
+        assert_eq!(error_text("too many\n"), "too many");
     }
 }

@@ -47,6 +47,8 @@ fn tell(query: &str) -> Language {
     let metric_named = query.contains("__name__");
     match as_logs(query) {
         Some(language) if query.contains('{') && !metric_named => language,
+        // What is neither is most likely meant as what it begins like; the server says what is wrong with it.
+        None if query.trim_start().starts_with('{') && promql::parse(query).is_err() => Language::Logs,
         _ => Language::Metrics,
     }
 }
@@ -137,6 +139,8 @@ mod tests {
             ("sum(rate(http_requests_total{code=\"500\"}[5m])) by (job)", Language::Metrics),
             ("{__name__=~\"up|down\"}", Language::Metrics),
             ("1 + 1", Language::Metrics),
+            ("rate(", Language::Metrics),
+            ("{app=\"x\"} |= \"unclosed", Language::Logs),
             ("{app=\"x\"}", Language::Logs),
             ("{app=\"x\"} |= \"error\" | json", Language::Logs),
             ("sum by (app) (count_over_time({app=\"x\"}[5m]))", Language::LogMetrics),
