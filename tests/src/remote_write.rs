@@ -2,16 +2,19 @@
 
 use wire::protobuf::{put_bytes, put_double, put_uint, put_varint};
 
+/// Names and values, in the order in which they are sent.
+pub type Labels = Vec<(String, String)>;
+
 /// A series of a request.
 #[derive(Debug, Clone, Default)]
 pub struct Series {
     /// With `__name__`.
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels,
     /// Unix milliseconds and value.
     pub samples: Vec<(i64, f64)>,
     pub histograms: Vec<Native>,
     /// Labels, value and Unix milliseconds.
-    pub exemplars: Vec<(Vec<(String, String)>, f64, i64)>,
+    pub exemplars: Vec<(Labels, f64, i64)>,
     /// Type code, help and unit: of 2.0, or of the request's own list in 1.0.
     pub metadata: Option<(u64, String, String)>,
 }
@@ -26,7 +29,7 @@ pub struct Native {
 }
 
 /// Labels as pairs of owned texts.
-pub fn labels(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 

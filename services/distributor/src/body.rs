@@ -14,6 +14,10 @@ use wire::error::DecodeError;
 use wire::prometheus::Version;
 use wire::{gzip, snappy};
 
+/// How much of a body that is refused is still taken in, and for how long.
+const DRAIN_BYTES: usize = 256 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
 /// What a body holds, once it is decompressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
@@ -111,6 +115,7 @@ pub async fn read(
     let over = |len: u64, exact| too_large(admitted, len, exact, "max_push_body");
     let stated = headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
     if let Some(len) = stated.filter(|len| *len > most.0) {
+        drain(body).await;
         return Err(over(len, true));
     }
     claim.grow_to(stated.unwrap_or(0))?;
@@ -123,6 +128,7 @@ pub async fn read(
         let Ok(data) = frame.into_data() else { continue };
         let len = (first.len() + rest.len() + data.len()) as u64;
         if len > most.0 {
+            drain(body).await;
             return Err(over(len, false));
         }
         claim.grow_to(len)?;
@@ -138,6 +144,18 @@ pub async fn read(
         rest.extend_from_slice(&data);
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Takes in and drops what is left of a body, within reason: a connection that is closed while its client still sends
+/// shows it a broken pipe instead of the answer, and the client would send the same body for ever.
+async fn drain(mut body: Body) {
+    let (end, mut left) = (Instant::now() + DRAIN_TIME, DRAIN_BYTES);
+    while let Ok(Some(Ok(frame))) = timeout_at(end, body.frame()).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 fn too_large(admitted: &Admitted<Write>, len: u64, exact: bool, name: &'static str) -> PushError {

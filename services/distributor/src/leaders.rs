@@ -27,7 +27,7 @@ impl Leaders {
         let mut client = self.client.clone();
         match tokio::time::timeout_at(deadline, client.append(request)).await {
             Ok(Ok(reply)) => read(shard, count, reply.into_inner()),
-            Ok(Err(error)) => Err(failed(shard, &error)),
+            Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(late(shard)),
         }
     }
@@ -45,9 +45,10 @@ fn read(shard: ShardId, count: usize, reply: AppendReply) -> Result<Vec<Appended
     Ok(reply.outcomes.into_iter().map(|outcome| Appended { refused: refusals(outcome.refused) }).collect())
 }
 
-fn failed(shard: ShardId, error: &tonic::Status) -> AppendError {
+/// The ingester names the shard where it matters.
+fn failed(error: &tonic::Status) -> AppendError {
     let reason = status::reason(error);
-    let text = format!("shard {shard}: {}", error.message());
+    let text = error.message().to_owned();
     let later = matches!(reason, Reason::Unavailable | Reason::OverLimit | Reason::Timeout);
     AppendError { reason, text, retry_after: later.then_some(RETRY_AFTER) }
 }

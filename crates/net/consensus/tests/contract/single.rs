@@ -60,6 +60,11 @@ async fn many_groups_share_their_syncs() {
         }
     }
     tasks.join_all().await;
+    // A round is counted after its answers went out.
+    let (all, end) = (GROUPS * EACH as u64, deadline());
+    while host.stats().proposals - before.proposals < all && tokio::time::Instant::now() < end {
+        tokio::task::yield_now().await;
+    }
     let stats = host.stats();
     let (proposals, syncs) = (stats.proposals - before.proposals, stats.syncs - before.syncs);
     assert_eq!((proposals, stats.groups, stats.leading), (GROUPS * EACH as u64, GROUPS, GROUPS));

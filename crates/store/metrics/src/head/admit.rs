@@ -175,7 +175,10 @@ impl Check<'_> {
             let millis = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
             if time < self.newest.saturating_sub(millis) {
                 let newest = self.newest;
-                let why = format!("is older than its newest sample, at {newest}, by more than {window:?}");
+                let why = format!(
+                    "is older than its newest sample, at {newest}, by more than {window:?} \
+                     (limits.out_of_order_window)"
+                );
                 return self.refuse(kind, at, time, &why);
             }
         }
