@@ -64,7 +64,7 @@ impl Flusher {
             tokio::select! {
                 // What was not flushed stays in the log.
                 () = stopping.wait() => return,
-                result = self.flush(&shard) => if let Err(error) = result {
+                result = self.flush_through(&shard, shard.rows_through()) => if let Err(error) = result {
                     tracing::error!(shard = %shard.id, %error, "the flush failed; its rows stay in the log and it will be tried again");
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
                 },
@@ -75,11 +75,25 @@ impl Flusher {
     fn is_due<H: Head>(&self, shard: &Shard<H>) -> bool {
         let stats = shard.stats();
         let limits = &self.settings;
-        stats.rows > 0
+        let is_over = stats.rows > 0
             && (stats.raw_bytes >= limits.bytes.0
                 || stats.rows >= limits.rows
                 || stats.memory_bytes >= limits.memory.0
-                || shard.since().is_some_and(|since| Instant::now() - since >= limits.age))
+                || shard.since().is_some_and(|since| Instant::now() - since >= limits.age));
+        is_over || shard.is_cut()
+    }
+
+    /// Flushes until everything up to a log index is in the object store: a cut that an earlier try left behind goes
+    /// first, and may not reach so far.
+    async fn flush_through<H: Head>(&self, shard: &Arc<Shard<H>>, through: u64) -> Result<(), Error> {
+        loop {
+            let before = *shard.progress.borrow();
+            self.flush(shard).await?;
+            let after = *shard.progress.borrow();
+            if after >= through || after == before {
+                return Ok(());
+            }
+        }
     }
 
     /// Flushes what was applied so far. Waits for the object store as long as it takes.

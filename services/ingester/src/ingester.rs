@@ -154,8 +154,8 @@ impl Ingester {
     }
 
     fn heads_memory(&self) -> u64 {
-        let logs: u64 = self.inner.logs.iter().map(|s| s.stats().memory_bytes).sum();
-        logs + self.inner.metrics.iter().map(|s| s.stats().memory_bytes).sum::<u64>()
+        let logs: u64 = self.inner.logs.iter().map(|shard| shard.memory()).sum();
+        logs + self.inner.metrics.iter().map(|shard| shard.memory()).sum::<u64>()
     }
 
     async fn append(&self, request: v1::AppendRequest) -> Result<v1::AppendReply, Error> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use consensus::Group;
 use model::{BatchId, ShardId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub struct Shard<H: Head> {
     pub led: watch::Sender<Option<u64>>,
     /// Rings when a flush is wanted now.
     pub wanted: Notify,
+    /// What the head takes, as of the last entry: asked at every append, which must not wait for an apply.
+    memory: AtomicU64,
     /// The log index up to which the shard was flushed.
     pub progress: watch::Sender<u64>,
 }
@@ -72,6 +75,7 @@ impl<H: Head> Shard<H> {
             bodies: Mutex::default(),
             led: watch::Sender::new(None),
             wanted: Notify::new(),
+            memory: AtomicU64::new(0),
             progress: watch::Sender::new(flushed.through),
         })
     }
@@ -98,6 +102,16 @@ impl<H: Head> Shard<H> {
 
     pub fn stats(&self) -> Stats {
         self.head().stats()
+    }
+
+    /// Bytes that the head takes, without waiting for anything.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Whether a cut waits to be flushed: the last try failed, or one is under way.
+    pub fn is_cut(&self) -> bool {
+        self.lock().cut.is_some()
     }
 
     pub fn since(&self) -> Option<Instant> {
@@ -162,6 +176,7 @@ impl<H: Head> Shard<H> {
             }
         };
         state.applied = state.applied.max(index);
+        self.memory.store(state.head.stats().memory_bytes, Ordering::Relaxed);
         reply
     }
 
