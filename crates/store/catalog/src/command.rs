@@ -1,7 +1,7 @@
 //! What can be asked of the catalog, and what it answers. Both travel as JSON: they are few, and old ones must stay
 //! readable.
 
-use crate::state::SegmentEntry;
+use crate::entry::SegmentEntry;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,9 @@
 //! one ended. Every change gives a new version.
 
 mod command;
+mod entry;
 mod state;
 
 pub use command::{Command, Reply};
-pub use state::{Catalog, Error, SegmentEntry, ShardEntry, TenantEntry};
+pub use entry::{SegmentEntry, ShardEntry, TenantEntry};
+pub use state::{Catalog, Error};
