@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 #[derive(Debug)]
 pub struct Opened {
@@ -65,15 +66,24 @@ impl Journal {
     }
 }
 
+/// How often, and with which pause, the lock of a folder is tried.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Takes the folder for this process. Who held it may be just about to end, or a child that it started may still be
+/// between its birth and its own program and so hold what its parent let go: both are over in a moment.
 fn lock(dir: &Path) -> Result<File, Error> {
     let path = dir.join("lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(Error::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
-        Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+        }
     }
+    Err(Error::Locked { dir: dir.to_owned() })
 }
 
 struct Found {
