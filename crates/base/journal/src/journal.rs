@@ -256,10 +256,10 @@ impl Journal {
         if self.active.as_ref().is_some_and(fits) {
             return Ok(());
         }
-        let whole = room(self.settings.segment(), START_COST + 2 * head, urgent);
-        match urgent && needed <= whole {
-            true => self.roll(needed + START_COST + 2 * head, true),
-            false => self.prepare(needed, head),
+        match needed <= self.fresh_room(head, urgent) {
+            true if urgent => self.roll(needed + START_COST + 2 * head, true),
+            true => self.prepare(needed, head),
+            false => self.prepare(needed, head + records * GROUP_COST),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::round::Op;
 use crate::seal::{self, ENTRY_COST, GROUP_COST};
 use bytes::Bytes;
 use model::ByteSize;
+use std::collections::HashSet;
 use std::io::{self, IoSlice};
 
 /// Payloads up to this are copied next to their header: cheaper than a slice of their own.
@@ -15,19 +16,25 @@ const INLINE: usize = 512;
 
 impl Journal {
     pub(super) fn write(&mut self, ops: &[Op], urgent: bool) -> Result<(), Error> {
-        let head = seal::head_size(&self.reader.index());
-        let costs = self.costs(ops);
-        let limit = room(self.settings.segment(), START_COST + 2 * head, urgent);
+        let mut head = seal::head_size(&self.reader.index());
+        let (costs, growth) = self.costs(ops);
+        let total: u64 = costs.iter().sum();
+        let mut limit = self.fresh_room(head, urgent);
+        let whole = total <= limit;
+        if !whole {
+            // By its later segments, the heads have what its earlier ones added.
+            head += growth;
+            limit = self.fresh_room(head, urgent);
+        }
         if let Some(cost) = costs.iter().find(|cost| **cost > limit) {
             return Err(Error::TooLarge { bytes: ByteSize(*cost), limit: ByteSize(limit) });
         }
-        let total: u64 = costs.iter().sum();
-        if total > limit {
+        if !whole {
             self.prepare(total, head)?;
         }
         let mut done = 0;
         while done < ops.len() {
-            let count = self.part(&costs[done..], limit, urgent);
+            let count = self.part(&costs[done..], whole, limit, urgent);
             let written = count.and_then(|count| self.write_part(&ops[done..done + count], urgent).map(|()| count));
             match written {
                 Ok(count) => done += count,
@@ -41,30 +48,42 @@ impl Journal {
         Ok(())
     }
 
-    /// What each record takes of a segment, its share of the index included.
-    fn costs(&self, ops: &[Op]) -> Vec<u64> {
-        let index = self.reader.index();
-        let of = |op: &Op| {
-            let group = if index.logs.contains_key(&op.group) { 0 } else { GROUP_COST };
-            op.size()
-                + group
-                + match op.tag {
-                    Tag::Entry => ENTRY_COST,
-                    Tag::HardState => op.payload.len() as u64,
-                    _ => 0,
-                }
-        };
-        ops.iter().map(of).collect()
+    /// What a segment that begins with a head of this size has for records.
+    fn fresh_room(&self, head: u64, urgent: bool) -> u64 {
+        room(self.settings.segment(), START_COST + 2 * head, urgent)
     }
 
-    /// How many of the records go to the active segment now, after a new one was begun if need be.
-    fn part(&mut self, costs: &[u64], limit: u64, urgent: bool) -> Result<usize, Error> {
+    /// What each record takes of a segment, its share of the index included; and what all add to a head at most.
+    fn costs(&self, ops: &[Op]) -> (Vec<u64>, u64) {
+        let index = self.reader.index();
+        let mut growth = 0;
+        let mut new = HashSet::new();
+        let of = |op: &Op| {
+            let group = if index.logs.contains_key(&op.group) { 0 } else { GROUP_COST };
+            if group > 0 && new.insert(op.group) {
+                growth += group;
+            }
+            let (entry, state) = match op.tag {
+                Tag::Entry => (ENTRY_COST, 0),
+                Tag::HardState => (0, op.payload.len() as u64),
+                _ => (0, 0),
+            };
+            growth += state;
+            op.size() + group + entry + state
+        };
+        let costs = ops.iter().map(of).collect();
+        (costs, growth)
+    }
+
+    /// How many of the records go to the active segment now, after a new one was begun if need be: all of a round that
+    /// goes in whole, else at least one.
+    fn part(&mut self, costs: &[u64], whole: bool, limit: u64, urgent: bool) -> Result<usize, Error> {
         let total: u64 = costs.iter().sum();
         for rolled in [false, true] {
             let head = seal::head_size(&self.reader.index());
             if let Some(active) = self.active.as_ref().filter(|active| urgent || !active.segment.small) {
                 let count = fitting(costs, active.room(head, urgent));
-                if count == costs.len() || (count > 0 && total > limit) {
+                if count == costs.len() || (count > 0 && !whole) {
                     return Ok(count);
                 }
             }

@@ -48,6 +48,28 @@ fn segments_are_recycled_and_their_old_records_never_pass() {
     assert!(std::fs::read_dir(dir.path()).unwrap().count() < 20);
 }
 
+/// The round's first part adds many groups to the head of each segment after it, so its rest fits one segment no more.
+#[test]
+fn a_round_larger_than_a_segment_counts_what_it_adds_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path(), small());
+    let groups = (10..50).map(|group| (GroupId(group), 1, 1, 8));
+    let entries: Vec<_> = groups.chain((1..=6).map(|index| (A, index, 1, 3600))).collect();
+    journal.append(round(&entries)).unwrap();
+
+    // This one would have fitted without the groups: none of its round counts, and the next round goes through.
+    let groups = (50..190).map(|group| (GroupId(group), 1, 1, 8));
+    let entries: Vec<_> = groups.chain([(A, 7, 1, 9000)]).collect();
+    assert!(matches!(journal.append(round(&entries)), Err(Error::TooLarge { .. })));
+    assert_eq!((journal.last_index(A), journal.last_index(GroupId(50))), (6, 0));
+    fill(&mut journal, A, 1, 9000).unwrap();
+    drop(journal);
+    let journal = open(dir.path(), small());
+    for (index, len) in (1..=7).map(|index| (index, if index == 7 { 9000 } else { 3600 })) {
+        assert_eq!(journal.read(A, index).unwrap().payload, payload(A, index, 1, len));
+    }
+}
+
 #[test]
 fn an_idle_group_is_named_as_the_oldest() {
     let dir = tempfile::tempdir().unwrap();
