@@ -49,7 +49,7 @@ impl Journal {
     }
 
     /// What a segment that begins with a head of this size has for records.
-    fn fresh_room(&self, head: u64, urgent: bool) -> u64 {
+    pub(super) fn fresh_room(&self, head: u64, urgent: bool) -> u64 {
         room(self.settings.segment(), START_COST + 2 * head, urgent)
     }
 
