@@ -62,7 +62,6 @@ impl Loaded {
         server.alpn_protocols = vec![ALPN.to_vec()];
         // A resumed session would be let in on the strength of an earlier check, by what was trusted then.
         server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
 
         let mut client = ClientConfig::builder_with_provider(PROVIDER.clone())
             .with_protocol_versions(&[&TLS13])
