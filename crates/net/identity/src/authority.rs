@@ -18,6 +18,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 const CERTIFICATE: &str = "ca.crt";
@@ -65,8 +66,8 @@ impl Authority {
                 return Err(Error::Exists { path: path.clone() });
             }
         }
-        create(&key_path, key.serialize_pem().as_bytes(), SECRET)?;
-        create(&certificate_path, certificate.as_bytes(), PUBLIC)?;
+        create(&key_path, &key.serialize_pem(), SECRET)?;
+        create(&certificate_path, &certificate, PUBLIC)?;
         Ok(Authority { cluster: cluster.to_owned(), issuer: Issuer::new(params, key) })
     }
 
@@ -86,15 +87,8 @@ impl Authority {
         if parsed.public_key().raw != key.subject_public_key_info() {
             return Err(Error::Mismatch { certificate: certificate_path, key: key_path });
         }
-        let names = parsed.subject_alternative_name().ok().flatten();
-        let names = names.map_or(&[][..], |names| &names.value.general_names);
-        let cluster = names.iter().find_map(|name| match name {
-            GeneralName::URI(uri) => uri.strip_prefix("spiffe://").filter(|name| peer::check("cluster", name).is_ok()),
-            _ => None,
-        });
-        let cluster = cluster
-            .ok_or_else(|| Error::content(&certificate_path, "names no cluster: it is not one that `init` made"))?
-            .to_owned();
+        let cluster = cluster(&parsed)
+            .ok_or_else(|| Error::content(&certificate_path, "names no cluster: it is not one that `init` made"))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(Error::make("authority"))?;
         Ok(Authority { cluster, issuer })
     }
@@ -132,9 +126,19 @@ impl Issued {
     /// member that looks between the two waits for its next look.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-        replace(&dir.join(format!("{}.key", self.name)), self.key.as_bytes(), SECRET)?;
-        replace(&dir.join(format!("{}.crt", self.name)), self.certificate.as_bytes(), PUBLIC)
+        replace(dir, &format!("{}.key", self.name), &self.key, SECRET)?;
+        replace(dir, &format!("{}.crt", self.name), &self.certificate, PUBLIC)
     }
+}
+
+/// Of which cluster an authority is, by its URI name `spiffe://CLUSTER`.
+fn cluster(authority: &X509Certificate<'_>) -> Option<String> {
+    let names = authority.subject_alternative_name().ok()??;
+    let uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => uri.strip_prefix("spiffe://"),
+        _ => None,
+    });
+    uris.map(str::to_owned).find(|name| peer::check("cluster", name).is_ok())
 }
 
 fn new_key() -> Result<KeyPair, Error> {
@@ -162,10 +166,10 @@ fn san(host: &str) -> Result<SanType, Error> {
 }
 
 /// Writes a file that is not there yet, durably.
-fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+fn create(path: &Path, text: &str, mode: u32) -> Result<(), Error> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()
     };
     write().map_err(|source| match source.kind() {
@@ -175,17 +179,14 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 }
 
 /// Puts a new file in the place of an old one in one step.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    let new = Path::new(&new);
+fn replace(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), Error> {
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
     // One is left over if the process ended here before.
-    match fs::remove_file(new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", new)(error)),
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", &new)(error)),
         _ => {}
     }
-    create(new, bytes, mode)?;
-    fs::rename(new, path).map_err(Error::io("replace", path))?;
-    let dir = path.parent().unwrap_or(Path::new("."));
+    create(&new, text, mode)?;
+    fs::rename(&new, &path).map_err(Error::io("replace", &path))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
 }

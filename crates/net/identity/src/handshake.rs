@@ -5,7 +5,7 @@ use crate::loaded::ALPN;
 use crate::peer::{Expect, Peer};
 use crate::refused::Refused;
 use rustls::CommonState;
-use rustls::pki_types::{DnsName, ServerName};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -15,9 +15,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 /// How long a handshake may take. Between members it takes milliseconds.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// rustls asks for a name. It is neither sent nor checked, since a member is known by its certificate alone.
-const NO_NAME: &str = "member.invalid";
 
 /// Takes connections of other members of our cluster. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -68,8 +65,8 @@ impl Connector {
         let to = address(&stream);
         let connected = async {
             let connector = TlsConnector::from(self.identity.inner().current.load().client(expect.clone()));
-            let name = DnsName::try_from_str(NO_NAME).map_err(Refused::handshake)?;
-            let stream = within(connector.connect(ServerName::DnsName(name), stream)).await?;
+            // rustls asks for a name. It is neither sent nor checked: a member is known by its certificate alone.
+            let stream = within(connector.connect(ServerName::from(to), stream)).await?;
             let peer = peer(&self.identity, stream.get_ref().1, &expect)?;
             Ok((stream, peer))
         };

@@ -54,26 +54,9 @@ impl Loaded {
         let expires = expires(leaf).ok_or_else(|| Error::content(certificate_path, "has no end that can be read"))?;
 
         let resolver = Arc::new(SingleCertAndKey::from(certified));
-        let mut server = ServerConfig::builder_with_provider(PROVIDER.clone())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(Error::make("TLS configuration"))?
-            .with_client_cert_verifier(Arc::new(clients))
-            .with_cert_resolver(resolver.clone());
-        server.alpn_protocols = vec![ALPN.to_vec()];
-        // A resumed session would be let in on the strength of an earlier check, by what was trusted then.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-
-        let mut client = ClientConfig::builder_with_provider(PROVIDER.clone())
-            .with_protocol_versions(&[&TLS13])
-            .map_err(Error::make("TLS configuration"))?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(servers.clone()))
-            .with_client_cert_resolver(resolver);
-        client.alpn_protocols = vec![ALPN.to_vec()];
-        client.resumption = Resumption::disabled();
-        client.enable_sni = false;
-        Ok(Loaded { server: Arc::new(server), client, servers, own: peer, expires })
+        let server = Arc::new(server(clients, resolver.clone())?);
+        let client = client(servers.clone(), resolver)?;
+        Ok(Loaded { server, client, servers, own: peer, expires })
     }
 
     /// For one connection to whom it is meant for.
@@ -82,6 +65,31 @@ impl Loaded {
         client.dangerous().set_certificate_verifier(Arc::new(self.servers.clone().expecting(expect)));
         Arc::new(client)
     }
+}
+
+fn server(clients: Clients, resolver: Arc<SingleCertAndKey>) -> Result<ServerConfig, Error> {
+    let mut server = ServerConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(Error::make("TLS configuration"))?
+        .with_client_cert_verifier(Arc::new(clients))
+        .with_cert_resolver(resolver);
+    server.alpn_protocols = vec![ALPN.to_vec()];
+    // A resumed session would be let in on the strength of an earlier check, by what was trusted then.
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(server)
+}
+
+fn client(servers: Servers, resolver: Arc<SingleCertAndKey>) -> Result<ClientConfig, Error> {
+    let mut client = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(Error::make("TLS configuration"))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(servers))
+        .with_client_cert_resolver(resolver);
+    client.alpn_protocols = vec![ALPN.to_vec()];
+    client.resumption = Resumption::disabled();
+    client.enable_sni = false;
+    Ok(client)
 }
 
 fn roots(files: &Files, path: &Path) -> Result<Arc<RootCertStore>, Error> {

@@ -1,6 +1,6 @@
 //! An authority of our own: what it writes, what it never overwrites, and that members accept what it issues.
 
-use crate::fixture::{any, connect};
+use crate::fixture::{Ca, any, connect};
 use model::Role;
 use ouro_identity::{Authority, Error, Identity, Settings};
 use std::os::unix::fs::PermissionsExt;
@@ -123,6 +123,8 @@ fn what_is_no_authority_is_not_opened() {
     std::fs::write(dir.join("ca.key"), key).unwrap();
     std::fs::write(dir.join("ca.crt"), &issued.certificate).unwrap();
     refused(&["ca.crt", "no authority"]);
-    std::fs::write(dir.join("ca.crt"), crate::fixture::Ca::new().pem).unwrap();
-    refused(&["ca.key", "does not belong"]);
+    let other = Ca::new();
+    std::fs::write(dir.join("ca.crt"), &other.pem).unwrap();
+    std::fs::write(dir.join("ca.key"), other.key()).unwrap();
+    refused(&["ca.crt", "names no cluster"]);
 }

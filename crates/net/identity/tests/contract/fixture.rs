@@ -50,6 +50,10 @@ impl Ca {
         (params, KeyPair::generate().unwrap())
     }
 
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A certificate of the member that a URI names.
     pub fn member(&self, uri: &str) -> Pair {
         self.pair(|params| params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())])

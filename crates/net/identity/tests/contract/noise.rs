@@ -106,8 +106,10 @@ impl<'a> Rogue<'a> {
 async fn attacked(target: &Identity, rogue: Rogue<'_>) -> (Refused, io::Error) {
     let (near, far) = wire().await;
     let acceptor = target.acceptor();
-    let (seen, accepted) = tokio::join!(rogue.attack(near), acceptor.accept(far));
-    (accepted.map(|(_, peer)| peer).unwrap_err(), seen.unwrap_err())
+    // A stream that was accepted in error is dropped, so that the client does not wait for its end.
+    let accept = async { acceptor.accept(far).await.map(|(_, peer)| peer) };
+    let (seen, accepted) = tokio::join!(rogue.attack(near), accept);
+    (accepted.unwrap_err(), seen.unwrap_err())
 }
 
 /// Whether an error is the other end's word that it does not go on with the handshake.
