@@ -23,16 +23,16 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::member::Member;
 use crate::members::{Conflict, Members};
-use crate::packet::{self, Entry, Frame, Pull};
+use crate::packet::{self, Digest, Entry, Frame, Pull};
 use crate::settings::{GossipSettings, Settings};
 use crate::stats::Refused;
 use effects::{Down, Effects, Timers};
 use foca::{NoCustomBroadcast, State, Timer};
+use hashbrown::HashSet;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use standing::Standing;
-use std::collections::HashSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -156,6 +156,8 @@ impl Gossip {
     pub fn set_draining(&mut self, now: Duration, draining: bool, out: &mut Out) {
         if self.standing != Standing::Left && self.me().draining != draining {
             let renewed = self.identity().renewed(0, draining);
+            let (old, new) = (self.identity().member().clone(), renewed.member().clone());
+            out.changes.push(Change::Replaced { old, new });
             self.become_identity(now, renewed, out);
         }
     }
@@ -262,24 +264,27 @@ impl Gossip {
         }
     }
 
-    /// Of the members taken for live, in no order.
-    fn digest(&self) -> u64 {
-        let others = self.foca.iter_members().map(|member| member.id().digest()).fold(0, u64::wrapping_add);
-        match self.standing {
-            Standing::Member => others.wrapping_add(self.identity().digest()),
-            Standing::Shadowed(_) | Standing::Left => others,
+    /// Of the members taken for live.
+    fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        self.foca.iter_members().for_each(|member| digest.add(member.id()));
+        if self.standing == Standing::Member {
+            digest.add(self.identity());
         }
+        digest
     }
 
-    /// All that is held of others and young enough to be told.
-    fn entries(&self, now: Duration) -> Vec<Entry> {
+    /// What is held of others, where our list differs from one with this digest, and is young enough to be told.
+    fn entries(&self, now: Duration, ours: &Digest, theirs: &Digest) -> Vec<Entry> {
         let entry = |update: &crate::codec::Update| {
             let name = update.id().name();
             let age = match update.state() {
                 State::Alive | State::Suspect => Duration::ZERO,
                 State::Down => now.saturating_sub(self.down.get(&name)?.1),
             };
-            let told = name != self.identity().name() && age < self.settings.remember_down / 2;
+            let told = name != self.identity().name()
+                && ours.differs(theirs, update.id())
+                && age < self.settings.remember_down / 2;
             told.then(|| Entry { update: update.clone(), age })
         };
         self.foca.iter_membership_state().filter_map(entry).collect()

@@ -25,6 +25,29 @@ const SWIM: u8 = 1;
 const PULL: u8 = 2;
 const STATE: u8 = 3;
 
+/// Of a list of members, in parts by their names, so that two members who nearly agree exchange little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Digest([u32; 32]);
+
+impl Digest {
+    /// The order in which members are added does not matter.
+    pub(crate) fn add(&mut self, member: &Identity) {
+        if let Some(part) = self.0.get_mut(Digest::part(member)) {
+            *part = part.wrapping_add(member.digest() as u32);
+        }
+    }
+
+    /// Whether the lists differ in the part where this member belongs.
+    pub(crate) fn differs(&self, other: &Digest, member: &Identity) -> bool {
+        let part = Digest::part(member);
+        self.0.get(part) != other.0.get(part)
+    }
+
+    fn part(member: &Identity) -> usize {
+        member.name().part(32)
+    }
+}
+
 /// Why a packet was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -39,7 +62,7 @@ pub(crate) enum Refusal {
 pub(crate) enum Packet<'a> {
     /// Of `foca`: probes and what is told with them.
     Swim(&'a [u8]),
-    /// Asks for all that the receiver knows, if that is not what the sender knows.
+    /// Asks for what the receiver knows, as far as that is not what the sender knows.
     Pull(Pull),
     /// A part of what the sender knows.
     State { from: Identity, entries: Vec<RawEntry<'a>> },
@@ -48,7 +71,7 @@ pub(crate) enum Packet<'a> {
 pub(crate) struct Pull {
     pub(crate) from: Identity,
     /// Of the members that the sender takes for live.
-    pub(crate) digest: u64,
+    pub(crate) digest: Digest,
     /// It comes in answer to a pull, and is not answered by one.
     pub(crate) back: bool,
 }
@@ -86,7 +109,7 @@ impl Frame {
     pub(crate) fn pull(self, pull: &Pull) -> Bytes {
         let mut packet = self.begin(PULL);
         codec::put_identity(&mut packet, &pull.from);
-        packet.put_u64(pull.digest);
+        pull.digest.0.iter().for_each(|part| packet.put_u32(*part));
         packet.put_u8(pull.back.into());
         packet.freeze()
     }
@@ -148,7 +171,10 @@ impl Frame {
 
 fn open_pull(mut body: &[u8]) -> Option<Pull> {
     let from = codec::identity(&mut body)?;
-    let digest = u64::from_be_bytes(codec::take(&mut body)?);
+    let mut digest = Digest::default();
+    for part in &mut digest.0 {
+        *part = u32::from_be_bytes(codec::take(&mut body)?);
+    }
     let [back] = codec::take(&mut body)?;
     body.is_empty().then_some(Pull { from, digest, back: back != 0 })
 }

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// When all runs begin, as Unix time.
 const BEGIN: Duration = Duration::from_secs(1_800_000_000);
 
+/// Up to so many hosts, lists are seen as a driver publishes them: a change that nobody was told of is then found.
+const KEPT: usize = 50;
+
 pub struct World {
     pub now: Duration,
     pub rng: SmallRng,
@@ -41,6 +44,8 @@ pub struct Host {
     pub gossip: Option<Gossip>,
     pub seeds: Vec<String>,
     pub paused: bool,
+    /// The list as it was after the last change that was said, if it is kept.
+    published: Option<Members>,
     cluster: String,
     waiting: Vec<Bytes>,
     wake: Option<Duration>,
@@ -77,7 +82,8 @@ impl World {
     pub fn host(&mut self, cluster: &str, seeds: &[usize]) -> usize {
         let seeds = seeds.iter().map(|host| address(*host)).collect();
         let cluster = cluster.to_owned();
-        self.hosts.push(Host { gossip: None, seeds, paused: false, cluster, waiting: Vec::new(), wake: None });
+        let (waiting, published) = (Vec::new(), None);
+        self.hosts.push(Host { gossip: None, seeds, paused: false, published, cluster, waiting, wake: None });
         self.hosts.len() - 1
     }
 
@@ -102,6 +108,7 @@ impl World {
         let gossip = Gossip::new(member, &settings, self.rng.random(), self.now).expect("a member");
         self.stop(host);
         self.addresses.insert(address, host);
+        self.hosts[host].published = (self.hosts.len() <= KEPT).then(|| gossip.members());
         self.hosts[host].gossip = Some(gossip);
         self.step(host, |_, _, _| {});
     }
@@ -137,7 +144,7 @@ impl World {
 
     /// Lets a process do something, and does what follows.
     pub fn step(&mut self, host: usize, work: impl FnOnce(&mut Gossip, Duration, &mut Out)) {
-        let Host { gossip: Some(gossip), seeds, wake, .. } = &mut self.hosts[host] else { return };
+        let Host { gossip: Some(gossip), seeds, wake, published, .. } = &mut self.hosts[host] else { return };
         let mut out = Out::default();
         work(gossip, self.now, &mut out);
         if out.announce {
@@ -149,6 +156,9 @@ impl World {
                 Change::Renewed(_) => self.renewals += 1,
                 _ => {}
             }
+        }
+        if let Some(published) = published.as_mut().filter(|_| !out.changes.is_empty()) {
+            *published = gossip.members();
         }
         let deadline = gossip.deadline();
         if let Some(deadline) = deadline.filter(|deadline| wake.is_none_or(|wake| *deadline < wake)) {
@@ -228,10 +238,11 @@ impl World {
 
     /// Whether the lists of all live processes are right, or whose is not.
     pub fn agree(&self, cluster: &str) -> Result<(), String> {
-        let mine = || self.hosts.iter().filter(|host| host.cluster == cluster).filter_map(|host| host.gossip.as_ref());
-        let expected: BTreeSet<Seen> = mine().map(|gossip| seen(gossip.me())).collect();
-        for gossip in mine() {
-            let members = gossip.members();
+        let mine = || self.hosts.iter().filter(|host| host.cluster == cluster);
+        let mine = || mine().filter_map(|host| Some((host, host.gossip.as_ref()?)));
+        let expected: BTreeSet<Seen> = mine().map(|(_, gossip)| seen(gossip.me())).collect();
+        for (host, gossip) in mine() {
+            let members = host.published.clone().unwrap_or_else(|| gossip.members());
             let found: BTreeSet<Seen> = members.iter().map(|member| seen(member)).collect();
             if found != expected {
                 let names = |set: Vec<&Seen>| set.iter().map(|seen| format!("{seen:?}")).collect::<Vec<_>>().join(" ");
