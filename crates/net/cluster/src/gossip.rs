@@ -47,6 +47,9 @@ const ASKED_SEEDS: usize = 8;
 const REJOIN_FACTOR: u32 = 10;
 /// Members remembered as lost that all together ask in each `compare`, on average.
 const ASKED_DOWN: f64 = 2.0;
+/// Packets that answer one question: about 350 members. The rest follows in the next comparison, so that one small
+/// packet never leads to many large ones.
+const ANSWER_LIMIT: usize = 16;
 /// Updates that are known to be applied; over it they are found out anew.
 const SEEN_LIMIT: usize = 65_536;
 
@@ -260,7 +263,7 @@ impl Gossip {
     fn tell(&self, address: &str, entries: &[Entry], out: &mut Out) {
         if address != self.me().address {
             let packets = self.frame.state(self.identity(), entries);
-            out.packets.extend(packets.into_iter().map(|packet| (address.to_owned(), packet)));
+            out.packets.extend(packets.into_iter().take(ANSWER_LIMIT).map(|packet| (address.to_owned(), packet)));
         }
     }
 
@@ -274,8 +277,9 @@ impl Gossip {
         digest
     }
 
-    /// What is held of others, where our list differs from one with this digest, and is young enough to be told.
-    fn entries(&self, now: Duration, ours: &Digest, theirs: &Digest) -> Vec<Entry> {
+    /// What is held of others, where our list differs from one with this digest, and is young enough to be told. It
+    /// begins at random, since only the beginning of a long list is told.
+    fn entries(&mut self, now: Duration, ours: &Digest, theirs: &Digest) -> Vec<Entry> {
         let entry = |update: &crate::codec::Update| {
             let name = update.id().name();
             let age = match update.state() {
@@ -287,7 +291,10 @@ impl Gossip {
                 && age < self.settings.remember_down / 2;
             told.then(|| Entry { update: update.clone(), age })
         };
-        self.foca.iter_membership_state().filter_map(entry).collect()
+        let mut entries: Vec<Entry> = self.foca.iter_membership_state().filter_map(entry).collect();
+        let first: usize = self.rng.random_range(0..Digest::PARTS);
+        entries.sort_by_key(|entry| (Digest::part(entry.update.id()) + first) % Digest::PARTS);
+        entries
     }
 }
 

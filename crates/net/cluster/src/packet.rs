@@ -27,9 +27,11 @@ const STATE: u8 = 3;
 
 /// Of a list of members, in parts by their names, so that two members who nearly agree exchange little.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Digest([u32; 32]);
+pub(crate) struct Digest([u32; Digest::PARTS]);
 
 impl Digest {
+    pub(crate) const PARTS: usize = 32;
+
     /// The order in which members are added does not matter.
     pub(crate) fn add(&mut self, member: &Identity) {
         if let Some(part) = self.0.get_mut(Digest::part(member)) {
@@ -43,8 +45,8 @@ impl Digest {
         self.0.get(part) != other.0.get(part)
     }
 
-    fn part(member: &Identity) -> usize {
-        member.name().part(32)
+    pub(crate) fn part(member: &Identity) -> usize {
+        member.name().part(Digest::PARTS)
     }
 }
 

@@ -92,7 +92,8 @@ impl Gossip {
         self.heard_from(now, &pull.from, out);
         let digest = self.digest();
         if pull.digest != digest {
-            self.tell(pull.from.address(), &self.entries(now, &digest, &pull.digest), out);
+            let entries = self.entries(now, &digest, &pull.digest);
+            self.tell(pull.from.address(), &entries, out);
             if !pull.back {
                 self.ask(pull.from.address(), true, out);
             }

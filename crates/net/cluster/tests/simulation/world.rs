@@ -54,7 +54,7 @@ pub struct Host {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Wake(usize),
-    Deliver { from: usize, to: String, packet: Bytes },
+    Deliver { from: usize, to: usize, packet: Bytes },
 }
 
 /// What everybody should see of a member.
@@ -115,7 +115,6 @@ impl World {
 
     /// Kills what runs on a host.
     pub fn stop(&mut self, host: usize) {
-        self.addresses.retain(|_, at| *at != host);
         let host = &mut self.hosts[host];
         (host.gossip, host.wake, host.paused) = (None, None, false);
         host.waiting.clear();
@@ -174,12 +173,11 @@ impl World {
         assert!(packet.len() <= ouro_cluster::PACKET_LIMIT, "a packet of {} bytes", packet.len());
         self.packets += 1;
         self.bytes += packet.len() as u64;
-        if self.rng.random_bool(self.network.loss) {
-            return;
-        }
+        let to = self.addresses.get(&to).copied();
+        let Some(to) = to.filter(|_| !self.rng.random_bool(self.network.loss)) else { return };
         if self.rng.random_bool(self.network.doubles) {
             let at = self.now + self.rng.random_range(self.network.delay.clone());
-            self.push(at, Event::Deliver { from, to: to.clone(), packet: packet.clone() });
+            self.push(at, Event::Deliver { from, to, packet: packet.clone() });
         }
         let at = self.now + self.rng.random_range(self.network.delay.clone());
         self.push(at, Event::Deliver { from, to, packet });
@@ -210,7 +208,6 @@ impl World {
                 }
                 Event::Wake(_) => {}
                 Event::Deliver { from, to, packet } => {
-                    let Some(&to) = self.addresses.get(&to) else { continue };
                     if self.network.cuts.iter().any(|(left, right)| left.contains(&from) && right.contains(&to)) {
                         continue;
                     }
