@@ -60,6 +60,8 @@ pub struct Gossip {
     settings: GossipSettings,
     rng: SmallRng,
     standing: Standing,
+    /// What the next identity says; a shadowed process cannot say it yet.
+    draining: bool,
     timers: Timers,
     down: Down,
     /// Hashes of updates that `foca` has applied: nearly all that come are repetitions, and looking one up there
@@ -78,12 +80,13 @@ impl Gossip {
         me.check()?;
         let gossip = settings.gossip.clone();
         let config = config(&gossip, 1);
-        let rng = SmallRng::seed_from_u64(seed);
+        let (rng, draining) = (SmallRng::seed_from_u64(seed), me.draining);
         Ok(Gossip {
             foca: Foca::new(Identity::new(me), config, SmallRng::seed_from_u64(!seed), Codec),
             frame: Frame::new(&settings.name),
             rng,
             standing: Standing::Member,
+            draining,
             timers: Timers::default(),
             down: Down::new(),
             seen: HashSet::new(),
@@ -155,9 +158,10 @@ impl Gossip {
         }
     }
 
-    /// Tells all others.
+    /// Tells all others; while a rival has our name, once it is gone.
     pub fn set_draining(&mut self, now: Duration, draining: bool, out: &mut Out) {
-        if self.standing != Standing::Left && self.me().draining != draining {
+        self.draining = draining;
+        if self.standing == Standing::Member && self.me().draining != draining {
             let renewed = self.identity().renewed(0, draining);
             let (old, new) = (self.identity().member().clone(), renewed.member().clone());
             out.changes.push(Change::Replaced { old, new });

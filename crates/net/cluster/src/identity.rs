@@ -41,14 +41,13 @@ struct Inner {
 impl Identity {
     /// The member's texts must have been checked.
     pub(crate) fn new(member: Member) -> Identity {
-        let bytes = encode(&member, &[]);
+        let bytes = encode(&member);
         Identity::of(member, bytes.into_boxed_slice())
     }
 
     /// None if the bytes are no member.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Identity> {
-        let (member, _) = decode(bytes)?;
-        Some(Identity::of(member, bytes.into()))
+        Some(Identity::of(decode(bytes)?, bytes.into()))
     }
 
     fn of(member: Member, bytes: Box<[u8]>) -> Identity {
@@ -129,7 +128,7 @@ impl foca::Identity for Identity {
 
 /// `id`, `incarnation` (8 bytes each, little-endian), role, flags (a byte each), then name, zone, address and version
 /// (a byte with the length, and the text), then whatever a later version appends.
-fn encode(member: &Member, appended: &[u8]) -> Vec<u8> {
+fn encode(member: &Member) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(96);
     bytes.extend(member.id.to_le_bytes());
     bytes.extend(member.incarnation.to_le_bytes());
@@ -138,12 +137,10 @@ fn encode(member: &Member, appended: &[u8]) -> Vec<u8> {
         bytes.push(text.len() as u8);
         bytes.extend(text.as_bytes());
     }
-    bytes.extend(appended);
     bytes
 }
 
-/// The member, and what is appended to it.
-fn decode(bytes: &[u8]) -> Option<(Member, &[u8])> {
+fn decode(bytes: &[u8]) -> Option<Member> {
     if bytes.len() > LIMIT {
         return None;
     }
@@ -166,7 +163,7 @@ fn decode(bytes: &[u8]) -> Option<(Member, &[u8])> {
         address: text()?,
         version: text()?,
     };
-    (member.incarnation <= INCARNATION_LIMIT && member.check().is_ok()).then_some((member, rest))
+    (member.incarnation <= INCARNATION_LIMIT && member.check().is_ok()).then_some(member)
 }
 
 fn role_byte(role: Role) -> u8 {
@@ -217,7 +214,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_later_version_are_kept() {
-        let bytes = encode(&member("a", 1), b"more");
+        let bytes = [encode(&member("a", 1)), b"more".to_vec()].concat();
         let identity = Identity::decode(&bytes).expect("a member");
         assert_eq!(identity.bytes(), bytes);
         assert_ne!(identity, Identity::new(member("a", 1)));
@@ -225,13 +222,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_out_of_bounds_is_no_member() {
-        let bytes = encode(&member("a", 1), &[]);
+        let bytes = encode(&member("a", 1));
         for cut in 0..bytes.len() {
             assert!(Identity::decode(&bytes[..cut]).is_none(), "{cut} bytes");
         }
-        assert!(Identity::decode(&encode(&member("", 1), &[])).is_none());
-        assert!(Identity::decode(&encode(&member("a", u64::MAX), &[])).is_none());
-        assert!(Identity::decode(&encode(&member("a", 1), &[0; LIMIT])).is_none());
+        assert!(Identity::decode(&encode(&member("", 1))).is_none());
+        assert!(Identity::decode(&encode(&member("a", u64::MAX))).is_none());
+        assert!(Identity::decode(&[encode(&member("a", 1)), vec![0; LIMIT]].concat()).is_none());
         let mut role = bytes;
         role[16] = 9;
         assert!(Identity::decode(&role).is_none());

@@ -103,13 +103,13 @@ impl Frame {
     }
 
     pub(crate) fn swim(self, body: &[u8]) -> Bytes {
-        let mut packet = self.begin(SWIM);
+        let mut packet = self.begin(SWIM, body.len());
         packet.put_slice(body);
         packet.freeze()
     }
 
     pub(crate) fn pull(self, pull: &Pull) -> Bytes {
-        let mut packet = self.begin(PULL);
+        let mut packet = self.begin(PULL, 2 + pull.from.bytes().len() + 4 * Digest::PARTS + 1);
         codec::put_identity(&mut packet, &pull.from);
         pull.digest.0.iter().for_each(|part| packet.put_u32(*part));
         packet.put_u8(pull.back.into());
@@ -155,8 +155,8 @@ impl Frame {
         .ok_or(Refusal::Malformed)
     }
 
-    fn begin(self, kind: u8) -> BytesMut {
-        let mut packet = BytesMut::with_capacity(PACKET_LIMIT);
+    fn begin(self, kind: u8, body: usize) -> BytesMut {
+        let mut packet = BytesMut::with_capacity(HEADER + body);
         packet.put_slice(&MAGIC);
         packet.put_u8(VERSION);
         packet.put_slice(&self.cluster);
@@ -165,7 +165,7 @@ impl Frame {
     }
 
     fn begin_state(self, from: &Identity) -> BytesMut {
-        let mut packet = self.begin(STATE);
+        let mut packet = self.begin(STATE, BODY_LIMIT.get());
         codec::put_identity(&mut packet, from);
         packet
     }

@@ -223,9 +223,9 @@ impl World {
 
     /// Runs until all live processes of a cluster agree on exactly themselves, and says how long it took.
     pub fn settle(&mut self, cluster: &str, bound: Duration) -> Result<Duration, String> {
-        let start = self.now;
+        let (start, mut wrong) = (self.now, 0);
         loop {
-            match self.agree(cluster) {
+            match self.agree_from(&mut wrong, cluster) {
                 Ok(()) => return Ok(self.now - start),
                 Err(text) if self.now - start >= bound => return Err(format!("not after {bound:?}: {text}")),
                 Err(_) => self.run(Duration::from_millis(100)),
@@ -235,13 +235,22 @@ impl World {
 
     /// Whether the lists of all live processes are right, or whose is not.
     pub fn agree(&self, cluster: &str) -> Result<(), String> {
-        let mine = || self.hosts.iter().filter(|host| host.cluster == cluster);
-        let mine = || mine().filter_map(|host| Some((host, host.gossip.as_ref()?)));
-        let expected: BTreeSet<Seen> = mine().map(|(_, gossip)| seen(gossip.me())).collect();
-        for (host, gossip) in mine() {
+        self.agree_from(&mut 0, cluster)
+    }
+
+    /// Looks at the host `first` first, and leaves there the one that is wrong: most likely it is wrong again.
+    fn agree_from(&self, first: &mut usize, cluster: &str) -> Result<(), String> {
+        let running = |at: usize| {
+            let host = self.hosts.get(at).filter(|host| host.cluster == cluster)?;
+            Some((at, host, host.gossip.as_ref()?))
+        };
+        let hosts = self.hosts.len();
+        let expected: BTreeSet<Seen> = (0..hosts).filter_map(running).map(|(_, _, gossip)| seen(gossip.me())).collect();
+        for (at, host, gossip) in (*first..hosts).chain(0..*first).filter_map(running) {
             let members = host.published.clone().unwrap_or_else(|| gossip.members());
             let found: BTreeSet<Seen> = members.iter().map(|member| seen(member)).collect();
             if found != expected {
+                *first = at;
                 let names = |set: Vec<&Seen>| set.iter().map(|seen| format!("{seen:?}")).collect::<Vec<_>>().join(" ");
                 return Err(format!(
                     "{} misses [{}], lists too much [{}]",
