@@ -23,16 +23,16 @@ use crate::error::Error;
 use crate::identity::Identity;
 use crate::member::Member;
 use crate::members::{Conflict, Members};
-use crate::packet::{self, Entry, Frame, Pull};
+use crate::packet::{self, Digest, Entry, Frame, Pull};
 use crate::settings::{GossipSettings, Settings};
 use crate::stats::Refused;
 use effects::{Down, Effects, Timers};
 use foca::{NoCustomBroadcast, State, Timer};
+use hashbrown::HashSet;
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, IteratorRandom};
 use rand::{RngExt, SeedableRng};
 use standing::Standing;
-use std::collections::HashSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
@@ -47,6 +47,9 @@ const ASKED_SEEDS: usize = 8;
 const REJOIN_FACTOR: u32 = 10;
 /// Members remembered as lost that all together ask in each `compare`, on average.
 const ASKED_DOWN: f64 = 2.0;
+/// Packets that answer one question: about 350 members. The rest follows in the next comparison, so that one small
+/// packet never leads to many large ones.
+const ANSWER_LIMIT: usize = 16;
 /// Updates that are known to be applied; over it they are found out anew.
 const SEEN_LIMIT: usize = 65_536;
 
@@ -57,6 +60,8 @@ pub struct Gossip {
     settings: GossipSettings,
     rng: SmallRng,
     standing: Standing,
+    /// What the next identity says; a shadowed process cannot say it yet.
+    draining: bool,
     timers: Timers,
     down: Down,
     /// Hashes of updates that `foca` has applied: nearly all that come are repetitions, and looking one up there
@@ -75,12 +80,13 @@ impl Gossip {
         me.check()?;
         let gossip = settings.gossip.clone();
         let config = config(&gossip, 1);
-        let rng = SmallRng::seed_from_u64(seed);
+        let (rng, draining) = (SmallRng::seed_from_u64(seed), me.draining);
         Ok(Gossip {
             foca: Foca::new(Identity::new(me), config, SmallRng::seed_from_u64(!seed), Codec),
             frame: Frame::new(&settings.name),
             rng,
             standing: Standing::Member,
+            draining,
             timers: Timers::default(),
             down: Down::new(),
             seen: HashSet::new(),
@@ -152,10 +158,13 @@ impl Gossip {
         }
     }
 
-    /// Tells all others.
+    /// Tells all others; while a rival has our name, once it is gone.
     pub fn set_draining(&mut self, now: Duration, draining: bool, out: &mut Out) {
-        if self.standing != Standing::Left && self.me().draining != draining {
+        self.draining = draining;
+        if self.standing == Standing::Member && self.me().draining != draining {
             let renewed = self.identity().renewed(0, draining);
+            let (old, new) = (self.identity().member().clone(), renewed.member().clone());
+            out.changes.push(Change::Replaced { old, new });
             self.become_identity(now, renewed, out);
         }
     }
@@ -258,31 +267,38 @@ impl Gossip {
     fn tell(&self, address: &str, entries: &[Entry], out: &mut Out) {
         if address != self.me().address {
             let packets = self.frame.state(self.identity(), entries);
-            out.packets.extend(packets.into_iter().map(|packet| (address.to_owned(), packet)));
+            out.packets.extend(packets.into_iter().take(ANSWER_LIMIT).map(|packet| (address.to_owned(), packet)));
         }
     }
 
-    /// Of the members taken for live, in no order.
-    fn digest(&self) -> u64 {
-        let others = self.foca.iter_members().map(|member| member.id().digest()).fold(0, u64::wrapping_add);
-        match self.standing {
-            Standing::Member => others.wrapping_add(self.identity().digest()),
-            Standing::Shadowed(_) | Standing::Left => others,
+    /// Of the members taken for live.
+    fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        self.foca.iter_members().for_each(|member| digest.add(member.id()));
+        if self.standing == Standing::Member {
+            digest.add(self.identity());
         }
+        digest
     }
 
-    /// All that is held of others and young enough to be told.
-    fn entries(&self, now: Duration) -> Vec<Entry> {
+    /// What is held of others, where our list differs from one with this digest, and is young enough to be told. It
+    /// begins at random, since only the beginning of a long list is told.
+    fn entries(&mut self, now: Duration, ours: &Digest, theirs: &Digest) -> Vec<Entry> {
         let entry = |update: &crate::codec::Update| {
             let name = update.id().name();
             let age = match update.state() {
                 State::Alive | State::Suspect => Duration::ZERO,
                 State::Down => now.saturating_sub(self.down.get(&name)?.1),
             };
-            let told = name != self.identity().name() && age < self.settings.remember_down / 2;
+            let told = name != self.identity().name()
+                && ours.differs(theirs, update.id())
+                && age < self.settings.remember_down / 2;
             told.then(|| Entry { update: update.clone(), age })
         };
-        self.foca.iter_membership_state().filter_map(entry).collect()
+        let mut entries: Vec<Entry> = self.foca.iter_membership_state().filter_map(entry).collect();
+        let first: usize = self.rng.random_range(0..Digest::PARTS);
+        entries.sort_by_key(|entry| (Digest::part(entry.update.id()) + first) % Digest::PARTS);
+        entries
     }
 }
 

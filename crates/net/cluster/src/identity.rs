@@ -4,7 +4,7 @@ use crate::member::Member;
 use model::Role;
 use std::fmt;
 use std::sync::Arc;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of an encoded member, with room for what later versions append.
 pub(crate) const LIMIT: usize = 360;
@@ -12,10 +12,17 @@ pub(crate) const LIMIT: usize = 360;
 const INCARNATION_LIMIT: u64 = 1 << 62;
 const DRAINING: u8 = 1;
 
-/// A hash of a member's name, wide enough that two names never share one. It is what `foca` calls the address: one
-/// name is one member, whatever its id, host or port were before.
+/// A hash of a member's name: of ten thousand names two share one with a chance of 1 in 10^11. It is what `foca` calls
+/// the address: one name is one member, whatever its id, host or port were before.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Name(u128);
+pub(crate) struct Name(u64);
+
+impl Name {
+    /// One of `count` parts in which all names are.
+    pub(crate) fn part(self, count: usize) -> usize {
+        self.0 as usize % count
+    }
+}
 
 /// Cheap to clone and to compare. Two are equal if their bytes are.
 #[derive(Clone)]
@@ -34,18 +41,17 @@ struct Inner {
 impl Identity {
     /// The member's texts must have been checked.
     pub(crate) fn new(member: Member) -> Identity {
-        let bytes = encode(&member, &[]);
+        let bytes = encode(&member);
         Identity::of(member, bytes.into_boxed_slice())
     }
 
     /// None if the bytes are no member.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Identity> {
-        let (member, _) = decode(bytes)?;
-        Some(Identity::of(member, bytes.into()))
+        Some(Identity::of(decode(bytes)?, bytes.into()))
     }
 
     fn of(member: Member, bytes: Box<[u8]>) -> Identity {
-        let (name, digest) = (Name(xxh3_128(member.name.as_bytes())), xxh3_64(&bytes));
+        let (name, digest) = (Name(xxh3_64(member.name.as_bytes())), xxh3_64(&bytes));
         Identity { name, inner: Arc::new(Inner { member: Arc::new(member), bytes, digest }) }
     }
 
@@ -122,7 +128,7 @@ impl foca::Identity for Identity {
 
 /// `id`, `incarnation` (8 bytes each, little-endian), role, flags (a byte each), then name, zone, address and version
 /// (a byte with the length, and the text), then whatever a later version appends.
-fn encode(member: &Member, appended: &[u8]) -> Vec<u8> {
+fn encode(member: &Member) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(96);
     bytes.extend(member.id.to_le_bytes());
     bytes.extend(member.incarnation.to_le_bytes());
@@ -131,12 +137,10 @@ fn encode(member: &Member, appended: &[u8]) -> Vec<u8> {
         bytes.push(text.len() as u8);
         bytes.extend(text.as_bytes());
     }
-    bytes.extend(appended);
     bytes
 }
 
-/// The member, and what is appended to it.
-fn decode(bytes: &[u8]) -> Option<(Member, &[u8])> {
+fn decode(bytes: &[u8]) -> Option<Member> {
     if bytes.len() > LIMIT {
         return None;
     }
@@ -159,7 +163,7 @@ fn decode(bytes: &[u8]) -> Option<(Member, &[u8])> {
         address: text()?,
         version: text()?,
     };
-    (member.incarnation <= INCARNATION_LIMIT && member.check().is_ok()).then_some((member, rest))
+    (member.incarnation <= INCARNATION_LIMIT && member.check().is_ok()).then_some(member)
 }
 
 fn role_byte(role: Role) -> u8 {
@@ -210,7 +214,7 @@ mod tests {
 
     #[test]
     fn fields_of_a_later_version_are_kept() {
-        let bytes = encode(&member("a", 1), b"more");
+        let bytes = [encode(&member("a", 1)), b"more".to_vec()].concat();
         let identity = Identity::decode(&bytes).expect("a member");
         assert_eq!(identity.bytes(), bytes);
         assert_ne!(identity, Identity::new(member("a", 1)));
@@ -218,13 +222,13 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_out_of_bounds_is_no_member() {
-        let bytes = encode(&member("a", 1), &[]);
+        let bytes = encode(&member("a", 1));
         for cut in 0..bytes.len() {
             assert!(Identity::decode(&bytes[..cut]).is_none(), "{cut} bytes");
         }
-        assert!(Identity::decode(&encode(&member("", 1), &[])).is_none());
-        assert!(Identity::decode(&encode(&member("a", u64::MAX), &[])).is_none());
-        assert!(Identity::decode(&encode(&member("a", 1), &[0; LIMIT])).is_none());
+        assert!(Identity::decode(&encode(&member("", 1))).is_none());
+        assert!(Identity::decode(&encode(&member("a", u64::MAX))).is_none());
+        assert!(Identity::decode(&[encode(&member("a", 1)), vec![0; LIMIT]].concat()).is_none());
         let mut role = bytes;
         role[16] = 9;
         assert!(Identity::decode(&role).is_none());

@@ -25,6 +25,31 @@ const SWIM: u8 = 1;
 const PULL: u8 = 2;
 const STATE: u8 = 3;
 
+/// Of a list of members, in parts by their names, so that two members who nearly agree exchange little.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Digest([u32; Digest::PARTS]);
+
+impl Digest {
+    pub(crate) const PARTS: usize = 32;
+
+    /// The order in which members are added does not matter.
+    pub(crate) fn add(&mut self, member: &Identity) {
+        if let Some(part) = self.0.get_mut(Digest::part(member)) {
+            *part = part.wrapping_add(member.digest() as u32);
+        }
+    }
+
+    /// Whether the lists differ in the part where this member belongs.
+    pub(crate) fn differs(&self, other: &Digest, member: &Identity) -> bool {
+        let part = Digest::part(member);
+        self.0.get(part) != other.0.get(part)
+    }
+
+    pub(crate) fn part(member: &Identity) -> usize {
+        member.name().part(Digest::PARTS)
+    }
+}
+
 /// Why a packet was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -39,7 +64,7 @@ pub(crate) enum Refusal {
 pub(crate) enum Packet<'a> {
     /// Of `foca`: probes and what is told with them.
     Swim(&'a [u8]),
-    /// Asks for all that the receiver knows, if that is not what the sender knows.
+    /// Asks for what the receiver knows, as far as that is not what the sender knows.
     Pull(Pull),
     /// A part of what the sender knows.
     State { from: Identity, entries: Vec<RawEntry<'a>> },
@@ -48,7 +73,7 @@ pub(crate) enum Packet<'a> {
 pub(crate) struct Pull {
     pub(crate) from: Identity,
     /// Of the members that the sender takes for live.
-    pub(crate) digest: u64,
+    pub(crate) digest: Digest,
     /// It comes in answer to a pull, and is not answered by one.
     pub(crate) back: bool,
 }
@@ -78,15 +103,15 @@ impl Frame {
     }
 
     pub(crate) fn swim(self, body: &[u8]) -> Bytes {
-        let mut packet = self.begin(SWIM);
+        let mut packet = self.begin(SWIM, body.len());
         packet.put_slice(body);
         packet.freeze()
     }
 
     pub(crate) fn pull(self, pull: &Pull) -> Bytes {
-        let mut packet = self.begin(PULL);
+        let mut packet = self.begin(PULL, 2 + pull.from.bytes().len() + 4 * Digest::PARTS + 1);
         codec::put_identity(&mut packet, &pull.from);
-        packet.put_u64(pull.digest);
+        pull.digest.0.iter().for_each(|part| packet.put_u32(*part));
         packet.put_u8(pull.back.into());
         packet.freeze()
     }
@@ -130,8 +155,8 @@ impl Frame {
         .ok_or(Refusal::Malformed)
     }
 
-    fn begin(self, kind: u8) -> BytesMut {
-        let mut packet = BytesMut::with_capacity(PACKET_LIMIT);
+    fn begin(self, kind: u8, body: usize) -> BytesMut {
+        let mut packet = BytesMut::with_capacity(HEADER + body);
         packet.put_slice(&MAGIC);
         packet.put_u8(VERSION);
         packet.put_slice(&self.cluster);
@@ -140,7 +165,7 @@ impl Frame {
     }
 
     fn begin_state(self, from: &Identity) -> BytesMut {
-        let mut packet = self.begin(STATE);
+        let mut packet = self.begin(STATE, BODY_LIMIT.get());
         codec::put_identity(&mut packet, from);
         packet
     }
@@ -148,7 +173,10 @@ impl Frame {
 
 fn open_pull(mut body: &[u8]) -> Option<Pull> {
     let from = codec::identity(&mut body)?;
-    let digest = u64::from_be_bytes(codec::take(&mut body)?);
+    let mut digest = Digest::default();
+    for part in &mut digest.0 {
+        *part = u32::from_be_bytes(codec::take(&mut body)?);
+    }
     let [back] = codec::take(&mut body)?;
     body.is_empty().then_some(Pull { from, digest, back: back != 0 })
 }

@@ -90,8 +90,10 @@ impl Gossip {
             return;
         }
         self.heard_from(now, &pull.from, out);
-        if pull.digest != self.digest() {
-            self.tell(pull.from.address(), &self.entries(now), out);
+        let digest = self.digest();
+        if pull.digest != digest {
+            let entries = self.entries(now, &digest, &pull.digest);
+            self.tell(pull.from.address(), &entries, out);
             if !pull.back {
                 self.ask(pull.from.address(), true, out);
             }

@@ -80,7 +80,7 @@ impl Gossip {
 
     /// Makes a claim that wins over what is held, and asks the teller again, so that it learns of it.
     fn renew(&mut self, now: Duration, held: &Identity, teller: &str, out: &mut Out) {
-        let renewed = self.identity().renewed(held.incarnation(), self.me().draining);
+        let renewed = self.identity().renewed(held.incarnation(), self.draining);
         out.changes.push(Change::Renewed(renewed.member().clone()));
         self.standing = Standing::Member;
         self.become_identity(now, renewed, out);

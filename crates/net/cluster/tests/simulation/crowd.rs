@@ -29,9 +29,14 @@ fn a_thousand_join_and_a_hundred_are_lost() {
     world.run(Duration::from_secs(10));
     let (packets, bytes) = ((world.packets - packets) / 10, (world.bytes - bytes) / 10);
     println!("then {packets} packets and {} KB a second, {:?} real", bytes >> 10, begin.elapsed());
+    let packets = world.packets;
     for host in 0..LOST {
         world.stop(host * 7);
     }
     let time = world.settle("ouro", Duration::from_secs(30)).expect("all notice");
-    println!("{LOST} lost are noticed by all in {time:?}, {:?} real", begin.elapsed());
+    println!(
+        "{LOST} lost are noticed by all in {time:?}: {} packets, {:?} real",
+        world.packets - packets,
+        begin.elapsed()
+    );
 }

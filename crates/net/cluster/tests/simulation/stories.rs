@@ -37,7 +37,7 @@ fn me(world: &World, host: usize) -> Member {
 
 #[test]
 fn a_lost_member_is_noticed_in_seconds() {
-    tell("a lost member", 8 * SECOND, |world| world.stop(5));
+    tell("a lost member", 12 * SECOND, |world| world.stop(5));
 }
 
 #[test]
@@ -154,8 +154,10 @@ fn of_two_with_one_name_the_later_one_counts_until_it_goes() {
         assert_eq!(world.conflicts, 1, "seed {seed}");
         world.run(60 * SECOND);
         assert_eq!((world.conflicts, world.renewals), (1, 0), "seed {seed}");
+        world.step(4, |gossip, now, out| gossip.set_draining(now, true, out));
         world.stop(host);
         world.settle("ouro", 30 * SECOND).unwrap_or_else(|text| panic!("seed {seed}: {text}"));
+        assert!(me(&world, 4).draining, "seed {seed}");
     }
 }
 

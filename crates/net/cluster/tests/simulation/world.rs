@@ -12,6 +12,9 @@ use std::time::Duration;
 /// When all runs begin, as Unix time.
 const BEGIN: Duration = Duration::from_secs(1_800_000_000);
 
+/// Up to so many hosts, lists are seen as a driver publishes them: a change that nobody was told of is then found.
+const KEPT: usize = 50;
+
 pub struct World {
     pub now: Duration,
     pub rng: SmallRng,
@@ -41,6 +44,8 @@ pub struct Host {
     pub gossip: Option<Gossip>,
     pub seeds: Vec<String>,
     pub paused: bool,
+    /// The list as it was after the last change that was said, if it is kept.
+    published: Option<Members>,
     cluster: String,
     waiting: Vec<Bytes>,
     wake: Option<Duration>,
@@ -49,7 +54,7 @@ pub struct Host {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Wake(usize),
-    Deliver { from: usize, to: String, packet: Bytes },
+    Deliver { from: usize, to: usize, packet: Bytes },
 }
 
 /// What everybody should see of a member.
@@ -77,7 +82,8 @@ impl World {
     pub fn host(&mut self, cluster: &str, seeds: &[usize]) -> usize {
         let seeds = seeds.iter().map(|host| address(*host)).collect();
         let cluster = cluster.to_owned();
-        self.hosts.push(Host { gossip: None, seeds, paused: false, cluster, waiting: Vec::new(), wake: None });
+        let (waiting, published) = (Vec::new(), None);
+        self.hosts.push(Host { gossip: None, seeds, paused: false, published, cluster, waiting, wake: None });
         self.hosts.len() - 1
     }
 
@@ -102,13 +108,13 @@ impl World {
         let gossip = Gossip::new(member, &settings, self.rng.random(), self.now).expect("a member");
         self.stop(host);
         self.addresses.insert(address, host);
+        self.hosts[host].published = (self.hosts.len() <= KEPT).then(|| gossip.members());
         self.hosts[host].gossip = Some(gossip);
         self.step(host, |_, _, _| {});
     }
 
     /// Kills what runs on a host.
     pub fn stop(&mut self, host: usize) {
-        self.addresses.retain(|_, at| *at != host);
         let host = &mut self.hosts[host];
         (host.gossip, host.wake, host.paused) = (None, None, false);
         host.waiting.clear();
@@ -137,7 +143,7 @@ impl World {
 
     /// Lets a process do something, and does what follows.
     pub fn step(&mut self, host: usize, work: impl FnOnce(&mut Gossip, Duration, &mut Out)) {
-        let Host { gossip: Some(gossip), seeds, wake, .. } = &mut self.hosts[host] else { return };
+        let Host { gossip: Some(gossip), seeds, wake, published, .. } = &mut self.hosts[host] else { return };
         let mut out = Out::default();
         work(gossip, self.now, &mut out);
         if out.announce {
@@ -149,6 +155,9 @@ impl World {
                 Change::Renewed(_) => self.renewals += 1,
                 _ => {}
             }
+        }
+        if let Some(published) = published.as_mut().filter(|_| !out.changes.is_empty()) {
+            *published = gossip.members();
         }
         let deadline = gossip.deadline();
         if let Some(deadline) = deadline.filter(|deadline| wake.is_none_or(|wake| *deadline < wake)) {
@@ -164,12 +173,11 @@ impl World {
         assert!(packet.len() <= ouro_cluster::PACKET_LIMIT, "a packet of {} bytes", packet.len());
         self.packets += 1;
         self.bytes += packet.len() as u64;
-        if self.rng.random_bool(self.network.loss) {
-            return;
-        }
+        let to = self.addresses.get(&to).copied();
+        let Some(to) = to.filter(|_| !self.rng.random_bool(self.network.loss)) else { return };
         if self.rng.random_bool(self.network.doubles) {
             let at = self.now + self.rng.random_range(self.network.delay.clone());
-            self.push(at, Event::Deliver { from, to: to.clone(), packet: packet.clone() });
+            self.push(at, Event::Deliver { from, to, packet: packet.clone() });
         }
         let at = self.now + self.rng.random_range(self.network.delay.clone());
         self.push(at, Event::Deliver { from, to, packet });
@@ -200,7 +208,6 @@ impl World {
                 }
                 Event::Wake(_) => {}
                 Event::Deliver { from, to, packet } => {
-                    let Some(&to) = self.addresses.get(&to) else { continue };
                     if self.network.cuts.iter().any(|(left, right)| left.contains(&from) && right.contains(&to)) {
                         continue;
                     }
@@ -216,9 +223,9 @@ impl World {
 
     /// Runs until all live processes of a cluster agree on exactly themselves, and says how long it took.
     pub fn settle(&mut self, cluster: &str, bound: Duration) -> Result<Duration, String> {
-        let start = self.now;
+        let (start, mut wrong) = (self.now, 0);
         loop {
-            match self.agree(cluster) {
+            match self.agree_from(&mut wrong, cluster) {
                 Ok(()) => return Ok(self.now - start),
                 Err(text) if self.now - start >= bound => return Err(format!("not after {bound:?}: {text}")),
                 Err(_) => self.run(Duration::from_millis(100)),
@@ -228,12 +235,22 @@ impl World {
 
     /// Whether the lists of all live processes are right, or whose is not.
     pub fn agree(&self, cluster: &str) -> Result<(), String> {
-        let mine = || self.hosts.iter().filter(|host| host.cluster == cluster).filter_map(|host| host.gossip.as_ref());
-        let expected: BTreeSet<Seen> = mine().map(|gossip| seen(gossip.me())).collect();
-        for gossip in mine() {
-            let members = gossip.members();
+        self.agree_from(&mut 0, cluster)
+    }
+
+    /// Looks at the host `first` first, and leaves there the one that is wrong: most likely it is wrong again.
+    fn agree_from(&self, first: &mut usize, cluster: &str) -> Result<(), String> {
+        let running = |at: usize| {
+            let host = self.hosts.get(at).filter(|host| host.cluster == cluster)?;
+            Some((at, host, host.gossip.as_ref()?))
+        };
+        let hosts = self.hosts.len();
+        let expected: BTreeSet<Seen> = (0..hosts).filter_map(running).map(|(_, _, gossip)| seen(gossip.me())).collect();
+        for (at, host, gossip) in (*first..hosts).chain(0..*first).filter_map(running) {
+            let members = host.published.clone().unwrap_or_else(|| gossip.members());
             let found: BTreeSet<Seen> = members.iter().map(|member| seen(member)).collect();
             if found != expected {
+                *first = at;
                 let names = |set: Vec<&Seen>| set.iter().map(|seen| format!("{seen:?}")).collect::<Vec<_>>().join(" ");
                 return Err(format!(
                     "{} misses [{}], lists too much [{}]",
