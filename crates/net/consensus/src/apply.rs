@@ -5,6 +5,7 @@ mod runner;
 
 use crate::machine::Node;
 use crate::slot::{Slot, Work};
+use crate::snapshot::Directory;
 use journal::Reader;
 use lane::Lane;
 use std::sync::Arc;
@@ -15,11 +16,16 @@ pub(crate) struct Appliers {
 }
 
 impl Appliers {
-    pub(crate) fn start(threads: usize, me: Node, reader: &Reader) -> std::io::Result<(Appliers, Vec<JoinHandle<()>>)> {
+    pub(crate) fn start(
+        threads: usize,
+        me: Node,
+        reader: &Reader,
+        files: &Arc<Directory>,
+    ) -> std::io::Result<(Appliers, Vec<JoinHandle<()>>)> {
         let lanes: Vec<Arc<Lane>> = (0..threads).map(|_| Arc::default()).collect();
         let start = |(at, lane): (usize, &Arc<Lane>)| {
-            let (lane, reader) = (Arc::clone(lane), reader.clone());
-            Builder::new().name(format!("raft-apply-{at}")).spawn(move || runner::work(&lane, me, &reader))
+            let (lane, reader, files) = (Arc::clone(lane), reader.clone(), Arc::clone(files));
+            Builder::new().name(format!("raft-apply-{at}")).spawn(move || runner::work(&lane, me, &reader, &files))
         };
         let handles = lanes.iter().enumerate().map(start).collect::<Result<_, _>>()?;
         Ok((Appliers { lanes }, handles))

@@ -37,6 +37,11 @@ pub enum Error {
     NoEntry { group: GroupId, index: u64, first: u64, committed: u64 },
     #[error("group {} is open already", group.0)]
     Open { group: GroupId },
+    #[error("group {} is just being opened or removed", group.0)]
+    Between { group: GroupId },
+    /// Only as a member to be, that is without voters, it can come back.
+    #[error("group {} was removed from this node", group.0)]
+    Removed { group: GroupId },
     #[error("{} belongs to node {found}, this is node {me}", dir.display())]
     Identity { dir: PathBuf, found: Node, me: Node },
     /// What the disk holds of a group does not fit together, or was changed. The replica must not start from it.
@@ -62,6 +67,8 @@ impl Error {
             | Error::Busy { .. }
             | Error::Full { .. }
             | Error::Lost { .. }
+            | Error::Between { .. }
+            | Error::Removed { .. }
             | Error::Identity { .. }
             | Error::Stopping
             | Error::Failed(_) => Reason::Unavailable,

@@ -1,8 +1,8 @@
 //! A thread that reads entries from the journal for followers that are behind, so that rounds never wait for it.
 
 use crate::inbox::Command;
+use crate::mark::from_record;
 use crate::shared::Shared;
-use crate::store::from_record;
 use model::GroupId;
 use raft::eraftpb::Entry;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};

@@ -1,9 +1,12 @@
 //! A handle on one replicated log.
 
 use crate::charge::Charge;
+use crate::cut::Cut;
 use crate::error::Error;
-use crate::inbox::{Answer, Change, Command, Proposal, Read};
+use crate::inbox::{self, Answer, Change, Command, Proposal, Read};
 use crate::machine::Node;
+use crate::mark::{Mark, from_record, shown};
+use crate::progress::{Progress, best};
 use crate::shared::Shared;
 use crate::slot::{Slot, Status};
 use crate::state::Base;
@@ -48,28 +51,50 @@ impl Group {
     /// `NotLeader`, `Busy`, `TooLarge` and `Full` say that nothing was logged. After `Lost`, `Stopping` and `Failed`,
     /// and when the caller gives up, it may be logged or not.
     pub async fn propose(&self, data: Bytes) -> Result<Proposed, Error> {
-        self.propose_as(data, false).await
+        self.propose_as(data, Mark::Plain).await
     }
 
     /// `propose` for the few small entries by which a full node frees space: it may use the journal's reserve, and
     /// goes past the limits of what is on its way.
     pub async fn propose_urgent(&self, data: Bytes) -> Result<Proposed, Error> {
-        self.propose_as(data, true).await
+        self.propose_as(data, Mark::Urgent).await
     }
 
-    async fn propose_as(&self, data: Bytes, urgent: bool) -> Result<Proposed, Error> {
+    /// Logs an entry that carries a cut: `compact(through, snapshot)` on every member. Once it is committed, each stores
+    /// the snapshot and cuts its log by itself, a little later and whether its machine is shown entries or not; on this
+    /// node after the machine has applied the entry. When several wait, the last one is done. The entry is urgent.
+    ///
+    /// The machine is shown `data` as of any entry. But `snapshot` must say what `data` says too, and what the data of
+    /// earlier cuts up to `through` said: where only entries without data are in between, the log is cut behind this
+    /// one, and who restores is not shown it.
+    ///
+    /// Errors are those of `propose`, and `NotApplied` if the machine has not applied `through` yet.
+    pub async fn propose_cut(&self, data: Bytes, through: u64, snapshot: Bytes) -> Result<Proposed, Error> {
+        let applied = self.applied();
+        if through > applied {
+            return Err(Error::NotApplied { group: self.slot.group, through, applied });
+        }
+        let cut = Cut { through, snapshot, data };
+        self.admit_size(cut.size())?;
+        self.propose_as(cut.encode(), Mark::Cut).await
+    }
+
+    async fn propose_as(&self, data: Bytes, mark: Mark) -> Result<Proposed, Error> {
         self.check()?;
-        let charge = self.admit(data.len() as u64, urgent)?;
+        let charge = self.admit(data.len() as u64, mark != Mark::Plain)?;
         let (answer, answered) = oneshot::channel();
-        self.shared.inbox.propose(Proposal { group: self.slot.group, data, urgent, charge, answer });
+        self.shared.inbox.propose(Proposal { group: self.slot.group, data, mark, charge, answer });
         self.answered(answered).await
+    }
+
+    fn admit_size(&self, bytes: u64) -> Result<(), Error> {
+        let limit = self.shared.settings.max_entry();
+        if bytes > limit.0 { Err(Error::TooLarge { bytes: ByteSize(bytes), limit }) } else { Ok(()) }
     }
 
     fn admit(&self, bytes: u64, urgent: bool) -> Result<Charge, Error> {
         let (settings, slot) = (&self.shared.settings, &self.slot);
-        if bytes > settings.max_entry().0 {
-            return Err(Error::TooLarge { bytes: ByteSize(bytes), limit: settings.max_entry() });
-        }
+        self.admit_size(bytes)?;
         if urgent {
             return Ok(Charge::new(&slot.uncommitted, bytes + OVERHEAD));
         }
@@ -86,7 +111,8 @@ impl Group {
     }
 
     /// Answers with the index up to which this node has applied the log, once that is at least all that was committed
-    /// anywhere when it was called. Works on followers too, as long as they hear from a leader; `Timeout` else.
+    /// anywhere when it was called. Works on followers too, as long as they hear from a leader; `Timeout` else. Where the
+    /// machine `Follow::Keep`s, only the leader answers, once the log was replayed; others say `NotLeader` at once.
     pub async fn read_index(&self, deadline: Instant) -> Result<u64, Error> {
         self.check()?;
         let begun = Instant::now();
@@ -107,7 +133,7 @@ impl Group {
         }
     }
 
-    /// What the state machine has applied.
+    /// What the state machine has applied. See `Status::applied`.
     pub fn applied(&self) -> u64 {
         self.slot.applied.load(Acquire)
     }
@@ -142,9 +168,16 @@ impl Group {
         let (files, group, written) = (Arc::clone(&self.shared.files), slot.group, base.clone());
         blocking(move || files.write(group, &written, &snapshot)).await?;
         fail::fail_point!("consensus::compact_after_snapshot");
-        let cut = |answer| Command::Cut { group, base, answer };
-        self.command(cut).await?;
+        let slot = Arc::clone(slot);
+        let cut = |answer| Command::Cut(inbox::Cut { slot, base, after: through, answer: Some(answer) });
+        let done = self.command(cut).await;
         let files = Arc::clone(&self.shared.files);
+        if let Err(error @ Error::Removed { .. }) = done {
+            // The others of its files went before.
+            blocking(move || files.remove(group, through)).await?;
+            return Err(error);
+        }
+        done?;
         blocking(move || {
             files.remove_before(group, through);
             Ok(())
@@ -152,7 +185,8 @@ impl Group {
         .await
     }
 
-    /// Where a committed entry's data rests; None if the log does not hold it.
+    /// Where a committed entry's data rests; None if the log does not hold it. Of an entry that carries a cut, it is all
+    /// that is logged.
     pub fn slice(&self, index: u64) -> Option<journal::Slice> {
         let held = index >= self.slot.first.load(Relaxed) && index <= self.slot.committed.load(Acquire);
         self.shared.reader.locate(self.slot.group, index).filter(|_| held)
@@ -162,13 +196,32 @@ impl Group {
     pub fn read(&self, index: u64) -> Result<Bytes, Error> {
         let (first, committed) = (self.slot.first.load(Relaxed), self.slot.committed.load(Acquire));
         let missing = Error::NoEntry { group: self.slot.group, index, first, committed };
-        let slice = self.slice(index).ok_or(missing)?;
-        Ok(slice.read()?)
+        if index < first || index > committed {
+            return Err(missing);
+        }
+        match self.shared.reader.read(self.slot.group, index) {
+            Ok(record) => Ok(shown(&from_record(record))),
+            Err(journal::Error::NotFound { .. }) => Err(missing),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Calls an election, as a voter that should lead. What comes of it is seen in the status.
     pub fn campaign(&self) {
         self.shared.inbox.command(Command::Campaign { group: self.slot.group });
+    }
+
+    /// How far the other members are, in order of their ids; empty unless this node leads. Not older than a few ticks.
+    pub fn progress(&self) -> Vec<Progress> {
+        let patience = self.shared.settings.tick * self.shared.settings.election_ticks as u32;
+        let mut all: Vec<Progress> = self.slot.heard().iter().map(|heard| heard.progress(patience)).collect();
+        all.sort_unstable_by_key(|progress| progress.node);
+        all
+    }
+
+    /// Whom to hand the lead to: the live voter that has most of the log. None unless this node leads.
+    pub fn best_follower(&self) -> Option<Node> {
+        best(&self.progress())
     }
 
     /// Hands the lead over. Proposals are refused meanwhile, at most for an election's time-out.

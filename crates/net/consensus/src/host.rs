@@ -1,21 +1,24 @@
 //! The host itself: opens the journal, starts the threads, opens groups, and stops it all.
 
 use crate::apply::Appliers;
+use crate::cutter::Cutter;
 use crate::error::Error;
 use crate::fetch::Fetcher;
 use crate::group::Group;
 use crate::inbox::{Command, Inbox};
-use crate::machine::{Node, StateMachine, Transport};
+use crate::machine::{Follow, Node, StateMachine, Transport};
 use crate::open;
+use crate::remove;
 use crate::rounds::Rounds;
 use crate::settings::Settings;
-use crate::shared::{Shared, lock};
+use crate::shared::{Phase, Shared, lock};
 use crate::slot::Work;
 use crate::snapshot::Directory;
 use crate::stats::Stats;
 use bytes::Bytes;
 use journal::{Journal, Opened, faults::Faults};
 use model::GroupId;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -70,7 +73,8 @@ impl Host {
         let files = Arc::new(Directory::open(&dir.join("snapshots"), reserve)?);
         let reader = journal.reader();
         let started = |error| Error::io("start the threads of", dir, &error);
-        let (appliers, applying) = Appliers::start(settings.apply_threads, me, &reader).map_err(started)?;
+        remove::sweep(&files, &groups)?;
+        let (appliers, applying) = Appliers::start(settings.apply_threads, me, &reader, &files).map_err(started)?;
         let shared = Arc::new(Shared {
             me,
             settings,
@@ -78,8 +82,9 @@ impl Host {
             reader,
             files,
             appliers,
-            known: groups,
+            known: Mutex::new(groups),
             open: Mutex::default(),
+            foreign: Mutex::default(),
             stats: Mutex::default(),
             pressure: Mutex::default(),
             failed: OnceLock::new(),
@@ -88,32 +93,58 @@ impl Host {
         // From here on, dropping it stops what runs.
         let inner = Inner { shared: Arc::clone(&shared), threads };
         let (fetcher, fetching) = Fetcher::start(&shared).map_err(started)?;
-        let rounds = Rounds::new(Arc::clone(&shared), journal, transport, fetcher);
+        lock(&inner.threads).rounds.push(fetching);
+        let (cutter, cutting) = Cutter::start(&shared).map_err(started)?;
+        lock(&inner.threads).rounds.push(cutting);
+        let rounds = Rounds::new(Arc::clone(&shared), journal, transport, fetcher, cutter);
         let rounding = Builder::new().name("raft".to_owned()).spawn(move || rounds.run()).map_err(started)?;
-        lock(&inner.threads).rounds.extend([rounding, fetching]);
+        lock(&inner.threads).rounds.push(rounding);
         Ok(Host { inner: Arc::new(inner) })
     }
 
     /// Opens a group, or begins it with these voters, which must be the same on each of them; on a node that is to
     /// become a member later, without any. The machine is restored from the newest snapshot before this returns, and
-    /// is fed the log after it, which goes on after this returned. Blocks on the disk.
+    /// is fed the log after it, which goes on after this returned; one that `Follow::Keep`s when the node comes to lead.
+    /// Blocks on the disk.
     pub fn group(&self, id: GroupId, voters: &[Node], mut machine: Box<dyn StateMachine>) -> Result<Group, Error> {
         let shared = &self.inner.shared;
         shared.check()?;
-        if !lock(&shared.open).insert(id) {
-            return Err(Error::Open { group: id });
-        }
-        let found = open::open(shared, id, voters).inspect_err(|_| {
+        match lock(&shared.open).entry(id) {
+            Entry::Vacant(vacant) => vacant.insert(Phase::Opening),
+            Entry::Occupied(found) if *found.get() == Phase::Removing => return Err(Error::Between { group: id }),
+            Entry::Occupied(_) => return Err(Error::Open { group: id }),
+        };
+        let follow = machine.follows();
+        let found = open::open(shared, id, voters, follow).inspect_err(|_| {
             lock(&shared.open).remove(&id);
         })?;
         let group = Group::new(Arc::clone(shared), Arc::clone(&found.slot));
         machine.opened(&group);
-        if let Some((index, data)) = found.snapshot {
+        if let Some((index, data)) = found.snapshot
+            && follow == Follow::Apply
+        {
             machine.restore(index, data);
         }
         shared.appliers.push(&found.slot, Work::Open(machine));
         shared.inbox.command(Command::Open(Box::new(found.replica)));
+        lock(&shared.open).insert(id, Phase::Open);
         Ok(group)
+    }
+
+    /// Closes a group on this node, once it is decided that the node keeps it no longer: whoever waits hears `Removed`,
+    /// the machine goes, log and snapshots are removed. Only what Raft must not forget stays, so that the node never
+    /// votes twice in a term nor forgets what it said it had: as a member to be, opened without voters, the group may
+    /// come back. Does nothing for a group that was removed before or never was here. If the caller gives up, it goes
+    /// on. `Full` says that there is no room to write that down; then nothing has happened.
+    pub async fn remove(&self, id: GroupId) -> Result<(), Error> {
+        remove::remove(&self.inner.shared, id).await
+    }
+
+    /// The groups and senders of messages that no replica here could use since this was last asked: the group is not
+    /// open here, or who asks for votes is no member. A member that missed its removal is seen in this way; it does no
+    /// harm, for its members do not listen to it while they hear from a leader. Also who feeds a member to be.
+    pub fn foreign(&self) -> Vec<(GroupId, Node)> {
+        std::mem::take(&mut *lock(&self.inner.shared.foreign)).into_iter().collect()
     }
 
     /// Takes what `Transport::send` of another node was given.
@@ -126,9 +157,11 @@ impl Host {
         self.inner.shared.inbox.command(Command::Unreachable { node });
     }
 
-    /// The groups that the journal knows, whether they are open or not.
+    /// The groups that the journal knew when it was opened, whether they are open or not; without those that were
+    /// removed.
     pub fn known(&self) -> Vec<GroupId> {
-        self.inner.shared.known.keys().copied().collect()
+        let known = lock(&self.inner.shared.known);
+        known.iter().filter(|(_, log)| !remove::is_removed(log)).map(|(group, _)| *group).collect()
     }
 
     pub fn stats(&self) -> Stats {
@@ -136,7 +169,7 @@ impl Host {
     }
 
     /// The group whose entries keep the journal's oldest segment, while the journal is past three quarters of its
-    /// limit or its disk is full. Flush and `compact` it.
+    /// limit or its disk is full. Have its leader flush it: by `propose_cut` it cuts the logs of all members.
     pub fn journal_pressure(&self) -> Option<GroupId> {
         *lock(&self.inner.shared.pressure)
     }

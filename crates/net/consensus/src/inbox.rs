@@ -5,11 +5,13 @@ use crate::error::Error;
 use crate::fetch::Fetched;
 use crate::group::Proposed;
 use crate::machine::Node;
+use crate::mark::Mark;
 use crate::replica::Replica;
+use crate::slot::Slot;
 use crate::state::Base;
 use bytes::Bytes;
 use model::GroupId;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -23,7 +25,7 @@ const READS: usize = 64 << 10;
 pub(crate) struct Proposal {
     pub group: GroupId,
     pub data: Bytes,
-    pub urgent: bool,
+    pub mark: Mark,
     pub charge: Charge,
     pub answer: Answer<Proposed>,
 }
@@ -41,14 +43,47 @@ pub(crate) enum Change {
     Remove(Node),
 }
 
+pub(crate) struct Cut {
+    /// Not only the group's name: it may have been removed and opened again.
+    pub slot: Arc<Slot>,
+    pub base: Base,
+    /// A machine that is being shown the log must be done with it up to here.
+    pub after: u64,
+    /// None if nobody waits: the host began it.
+    pub answer: Option<Answer<()>>,
+}
+
 pub(crate) enum Command {
     Open(Box<Replica>),
-    Cut { group: GroupId, base: Base, answer: Answer<()> },
+    /// The snapshot of the base is on disk.
+    Cut(Cut),
+    /// A cut that the host began by itself came to nothing.
+    CutFailed {
+        group: GroupId,
+    },
+    /// Answers when the tombstone is durable, and no machine and no file is left.
+    Remove {
+        group: GroupId,
+        answer: Answer<()>,
+        closed: Answer<()>,
+    },
     Fetched(Fetched),
-    Campaign { group: GroupId },
-    Transfer { group: GroupId, to: Node, answer: Answer<()> },
-    Change { group: GroupId, change: Change, answer: Answer<()> },
-    Unreachable { node: Node },
+    Campaign {
+        group: GroupId,
+    },
+    Transfer {
+        group: GroupId,
+        to: Node,
+        answer: Answer<()>,
+    },
+    Change {
+        group: GroupId,
+        change: Change,
+        answer: Answer<()>,
+    },
+    Unreachable {
+        node: Node,
+    },
 }
 
 /// All that came in since it was last looked at.

@@ -5,10 +5,16 @@
 //! answers. Committed entries go to a few apply threads, where a group's [`StateMachine`] sees them in log order.
 //! A [`Group`] is a handle on one log. What travels between nodes is opaque bytes that a [`Transport`] carries.
 //!
+//! In a cluster most replicas follow. A machine that [`Follow::Keep`]s is shown entries only while its node leads, from
+//! the newest snapshot on. [`Group::propose_cut`] makes every member's log shorter, [`Group::progress`] and
+//! [`Group::best_follower`] say where to move what, [`Host::remove`] takes a group off a node.
+//!
 //! ARCHITECTURE.md has the round, the bounds on memory, and what a crash or a full disk can do.
 
 mod apply;
 mod charge;
+mod cut;
+mod cutter;
 mod error;
 mod fetch;
 mod frame;
@@ -17,9 +23,12 @@ mod host;
 mod inbox;
 mod logger;
 mod machine;
+mod mark;
 mod open;
 mod outbox;
+mod progress;
 mod reads;
+mod remove;
 mod replica;
 mod rounds;
 mod settings;
@@ -34,6 +43,7 @@ pub use crate::settings::Settings;
 pub use error::Error;
 pub use group::{Group, Proposed};
 pub use host::Host;
-pub use machine::{Committed, NoPeers, Node, StateMachine, Transport};
+pub use machine::{Committed, Follow, NoPeers, Node, StateMachine, Transport};
+pub use progress::Progress;
 pub use slot::Status;
 pub use stats::Stats;

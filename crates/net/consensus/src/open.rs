@@ -1,17 +1,17 @@
 //! Opens one group: puts together what the journal and the snapshot file say of it.
 
 use crate::error::Error;
-use crate::machine::Node;
+use crate::machine::{Follow, Node};
+use crate::mark::from_record;
 use crate::replica::Replica;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use crate::slot::Slot;
 use crate::snapshot::Snapshot;
 use crate::state::{Base, State};
-use crate::store::{Store, changes_members, from_record};
+use crate::store::{Noted, Store};
 use bytes::Bytes;
 use model::GroupId;
-use raft::eraftpb::Entry;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A group as it was found.
@@ -23,17 +23,25 @@ pub(crate) struct Found {
 }
 
 /// Opens what is on disk of a group, or begins it with these voters; without any it waits to be fed a snapshot.
-pub(crate) fn open(shared: &Shared, group: GroupId, voters: &[Node]) -> Result<Found, Error> {
+pub(crate) fn open(shared: &Shared, group: GroupId, voters: &[Node], follow: Follow) -> Result<Found, Error> {
     let corrupt = |why: String| Error::Corrupt { group, why };
-    let known = shared.known.get(&group);
-    let state = known.and_then(|log| log.hard_state.as_ref()).map(|bytes| {
+    let known = lock(&shared.known).get(&group).cloned();
+    let state = known.as_ref().and_then(|log| log.hard_state.as_ref()).map(|bytes| {
         State::decode(bytes)
             .ok_or_else(|| corrupt("its state cannot be read: it was written by another version".into()))
     });
     let state = state.transpose()?;
+    let removed = state.as_ref().is_some_and(|state| state.removed);
+    if removed && !voters.is_empty() {
+        return Err(Error::Removed { group });
+    }
+    if removed {
+        // A crash may have come before they went.
+        shared.files.remove_all(group)?;
+    }
     let file = shared.files.newest(group)?;
     let begun = state.is_some();
-    let mut state = state.unwrap_or_else(|| begin(voters));
+    let mut state = state.map_or_else(|| begin(voters), State::revived);
     let file = file.filter(|file| file.base.index >= state.base.index);
     match &file {
         Some(file) => {
@@ -45,15 +53,15 @@ pub(crate) fn open(shared: &Shared, group: GroupId, voters: &[Node]) -> Result<F
         None => {}
     }
 
-    let (first, last) = known.map_or((1, 0), |log| (log.first, log.last));
+    let (first, last) = known.as_ref().map_or((1, 0), |log| (log.first, log.last));
     let follows = begun && follows(shared, group, &state.base, first, last).map_err(corrupt)?;
     let last = if follows { last } else { state.base.index };
-    let changes = changes(shared, group, &mut state, last)?;
+    let noted = noted(shared, group, &mut state, last)?;
     adjust(&mut state, last);
 
-    let slot = Arc::new(Slot::new(group, &state.base, last));
+    let slot = Arc::new(Slot::new(group, follow, &state.base, last));
     let (reader, files) = (shared.reader.clone(), Arc::clone(&shared.files));
-    let store = Store::new(group, reader, files, state, last, changes);
+    let store = Store::new(group, reader, files, state, last, noted);
     let replica = Replica::new(shared.me, &shared.settings, store, Arc::clone(&slot), !follows)?;
     let snapshot = file.map(|Snapshot { base, data }| (base.index, data));
     Ok(Found { replica, slot, snapshot })
@@ -82,16 +90,15 @@ fn follows(shared: &Shared, group: GroupId, base: &Base, first: u64, last: u64) 
     Ok(last >= base.index && shared.reader.term(group, base.index) == Some(base.term))
 }
 
-/// Reads the entries that change members. The state may name some that are not there, and some that were replaced.
-fn changes(shared: &Shared, group: GroupId, state: &mut State, last: u64) -> Result<BTreeMap<u64, Entry>, Error> {
-    let mut found = BTreeMap::new();
-    for index in state.changes.range(state.base.index + 1..).take_while(|index| **index <= last) {
-        let record = shared.reader.read(group, *index)?;
-        if changes_members(record.kind) {
-            found.insert(*index, from_record(record));
+/// Reads the entries that concern the host. The state may name some that are not there, and some that were replaced.
+fn noted(shared: &Shared, group: GroupId, state: &mut State, last: u64) -> Result<Noted, Error> {
+    let (mut found, mut indexes) = (Noted::default(), BTreeSet::new());
+    for index in state.noted.range(state.base.index + 1..).take_while(|index| **index <= last) {
+        if found.note(&from_record(shared.reader.read(group, *index)?)) {
+            indexes.insert(*index);
         }
     }
-    state.changes = found.keys().copied().collect();
+    state.noted = indexes;
     Ok(found)
 }
 

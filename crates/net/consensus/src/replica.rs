@@ -1,28 +1,34 @@
 //! One group on the rounds' thread: Raft's state machine, and who waits for it.
 
+mod cuts;
 mod flow;
+mod hand_over;
 mod members;
 mod ready;
 mod room;
 mod split;
+mod watch;
 
 use crate::error::Error;
 use crate::fetch::Fetched;
 use crate::inbox::{Answer, Proposal, Read};
-use crate::machine::Node;
+use crate::machine::{Follow, Node};
+use crate::mark::entry;
 use crate::reads::Reads;
 use crate::settings::Settings;
 use crate::shared::Shared;
 use crate::slot::{Slot, Waiter, Work};
-use crate::state::Base;
-use crate::store::{Store, entry};
+use crate::state::{Base, State};
+use crate::store::Store;
+use cuts::Cuts;
 use flow::Flow;
 use members::Pending;
 use raft::eraftpb::{Message, MessageType};
 use raft::{Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 pub(crate) use ready::Prepared;
 pub(crate) use room::Needs;
@@ -40,6 +46,9 @@ pub(crate) struct Replica {
     changes: Vec<Pending>,
     reads: Reads,
     flow: Flow,
+    cuts: Cuts,
+    /// When members were last heard from, while this node leads.
+    heard: BTreeMap<u64, Instant>,
     /// The journal knows nothing of the replica yet.
     fresh: bool,
     /// It was just opened: where nobody else can lead, there is nothing to wait for.
@@ -87,6 +96,8 @@ impl Replica {
             changes: Vec::new(),
             reads: Reads::default(),
             flow: Flow::default(),
+            cuts: Cuts::default(),
+            heard: BTreeMap::new(),
             fresh,
             eager: true,
             led: None,
@@ -190,6 +201,7 @@ impl Replica {
             );
             return false;
         }
+        self.heard_from(message.from);
         if message.get_msg_type() == MessageType::MsgAppendResponse {
             match message.reject {
                 true => self.flow.forget(message.from),
@@ -213,10 +225,12 @@ impl Replica {
             MessageType::MsgHeartbeat => message.commit <= log.last_index() || message.term < self.node.raft.term,
             MessageType::MsgSnapshot => message.get_snapshot().get_metadata().index > 0,
             MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => message.entries.len() == 1,
+            // What this node had before it was removed may be committed because it had it.
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
+                (log.last_term(), log.last_index()) >= self.store().state.had
+            }
             MessageType::MsgAppendResponse
-            | MessageType::MsgRequestVote
             | MessageType::MsgRequestVoteResponse
-            | MessageType::MsgRequestPreVote
             | MessageType::MsgRequestPreVoteResponse
             | MessageType::MsgHeartbeatResponse
             | MessageType::MsgTransferLeader
@@ -232,7 +246,7 @@ impl Replica {
     }
 
     pub(crate) fn propose(&mut self, proposal: Proposal) -> bool {
-        let Proposal { data, urgent, charge, answer, .. } = proposal;
+        let Proposal { data, mark, charge, answer, .. } = proposal;
         // Raft would forward it, and say that all is well.
         if !self.is_leader() || self.node.raft.lead_transferee.is_some() {
             let _ = answer.send(Err(self.not_leader()));
@@ -244,7 +258,7 @@ impl Replica {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.node.raft.id;
-        message.set_entries(vec![entry(data, urgent)].into());
+        message.set_entries(vec![entry(data, mark)].into());
         if self.node.raft.step(message).is_err() {
             let _ = answer.send(Err(self.not_leader()));
             return false;
@@ -260,11 +274,15 @@ impl Replica {
 
     /// Asks for the reads that wait, if there is anyone to ask.
     pub(crate) fn ask(&mut self, shared: &Shared) {
+        if self.slot.follow == Follow::Keep && !self.is_leader() {
+            // Nothing is applied here.
+            self.refuse_reads();
+        }
         if !self.reads.has_waiting() {
             return;
         }
         let raft = &self.node.raft;
-        let (leads, current) = (self.is_leader(), raft.commit_to_current_term());
+        let (leads, current) = (self.is_leader(), raft.commit_to_current_term() && self.may_answer());
         if leads && current && self.is_alone() {
             let index = raft.raft_log.committed;
             let answers = self.reads.take();
@@ -277,9 +295,22 @@ impl Replica {
         }
     }
 
+    /// Whether reads may wait for the machine: one that keeps the log answers once it has been shown it, and only then.
+    fn may_answer(&self) -> bool {
+        self.slot.follow == Follow::Apply || self.led == Some(self.node.raft.term)
+    }
+
+    fn refuse_reads(&mut self) {
+        let error = self.not_leader();
+        self.reads.take().into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
+    }
+
     fn hand_over_reads(&self, shared: &Shared, index: u64, answers: Vec<Answer<u64>>) {
         for answer in answers {
-            shared.appliers.push(&self.slot, Work::Read { index, answer });
+            match self.may_answer() {
+                true => shared.appliers.push(&self.slot, Work::Read { index, answer }),
+                false => drop(answer.send(Err(self.not_leader()))),
+            }
         }
     }
 
@@ -341,5 +372,16 @@ impl Replica {
         self.slot.last.store(raft.raft_log.last_index(), Relaxed);
         let (leader, term) = (self.leader(), raft.term);
         self.slot.publish(|status| (status.leader, status.term) = (leader, term));
+        self.publish_progress();
+    }
+
+    /// What stays when this replica goes.
+    pub(crate) fn tombstone(&self) -> State {
+        let log = &self.node.raft.raft_log;
+        self.store().state.tombstone((log.last_term(), log.last_index()))
+    }
+
+    pub(crate) fn is_member(&self, node: u64) -> bool {
+        self.node.raft.prs().get(node).is_some()
     }
 }

@@ -3,7 +3,9 @@
 mod intake;
 mod pace;
 mod peers;
+mod shrink;
 
+use crate::cutter::Cutter;
 use crate::error::Error;
 use crate::fetch::Fetcher;
 use crate::inbox::{Command, Proposal};
@@ -36,6 +38,7 @@ pub(crate) struct Rounds {
     proposals: VecDeque<Proposal>,
     outbox: Outbox,
     fetcher: Fetcher,
+    cutter: Cutter,
     peers: Peers,
     pace: Pace,
     next_tick: Instant,
@@ -57,6 +60,7 @@ impl Rounds {
         journal: Journal,
         transport: Arc<dyn Transport>,
         fetcher: Fetcher,
+        cutter: Cutter,
     ) -> Rounds {
         let (pace, peers) = (Pace::new(shared.settings.round_pace), Peers::new(shared.settings.max_inflight.0));
         let next_tick = Instant::now() + shared.settings.tick;
@@ -68,6 +72,7 @@ impl Rounds {
             proposals: VecDeque::new(),
             outbox: Outbox::new(transport),
             fetcher,
+            cutter,
             peers,
             pace,
             next_tick,
@@ -106,6 +111,7 @@ impl Rounds {
         let begun = Instant::now();
         if let Err(error) = self.check_room() {
             self.turn_away(mail, &error);
+            self.start_cuts();
             self.next_tick = begun + self.shared.settings.tick;
             self.publish();
             return Ok(!stop);
@@ -168,6 +174,7 @@ impl Rounds {
             }
         }
         self.peers.tick(&mut self.replicas);
+        self.start_cuts();
     }
 
     fn ask(&mut self) {
@@ -266,10 +273,13 @@ impl Rounds {
     }
 
     fn publish_pressure(&self) {
-        let journal = self.journal.stats();
-        let high = journal.bytes > self.shared.settings.journal.max_size.0 / 4 * PRESSURE;
-        let pressed = (high || self.full).then(|| self.journal.oldest()).flatten();
+        let pressed = self.is_pressed().then(|| self.journal.oldest()).flatten();
         *lock(&self.shared.pressure) = pressed.map(|(group, _)| group);
+    }
+
+    fn is_pressed(&self) -> bool {
+        let limit = self.shared.settings.journal.max_size.0;
+        self.full || self.journal.stats().bytes > limit / 4 * PRESSURE
     }
 
     /// Writes the commit indexes, which rounds leave out: the next start then applies without waiting for a leader.

@@ -4,7 +4,8 @@ use crate::charge::{Charge, Gauge};
 use crate::error::Error;
 use crate::group::Proposed;
 use crate::inbox::Answer;
-use crate::machine::{Node, StateMachine};
+use crate::machine::{Follow, Node, StateMachine};
+use crate::progress::Heard;
 use crate::state::Base;
 use bytes::Bytes;
 use model::GroupId;
@@ -19,7 +20,8 @@ use tokio::sync::watch;
 pub struct Status {
     pub leader: Option<Node>,
     pub term: u64,
-    /// What the state machine has applied.
+    /// What the state machine has applied. Of one that `Follow::Keep`s, what it had applied when the node last led: it
+    /// stands still while the node follows, and begins anew at the snapshot when it leads again.
     pub applied: u64,
     /// What is known to be committed. After a start it begins low, and grows when a leader is heard from.
     pub committed: u64,
@@ -47,6 +49,11 @@ pub(crate) enum Work {
         next: u64,
         last: u64,
     },
+    /// The node has come to lead, and the machine was shown nothing so far: the newest snapshot, and the entries after
+    /// it up to `last`.
+    Replay {
+        last: u64,
+    },
     Lead(Option<u64>),
     Restore {
         index: u64,
@@ -57,6 +64,8 @@ pub(crate) enum Work {
         index: u64,
         answer: Answer<u64>,
     },
+    /// The machine goes, and nothing comes after it.
+    Close(Answer<()>),
 }
 
 /// A committed entry in memory.
@@ -77,12 +86,15 @@ pub(crate) struct Queue {
     pub waiters: VecDeque<Waiter>,
     /// An apply thread has it, or will.
     pub queued: bool,
-    /// Grows when a snapshot takes the place of what waits.
+    /// Grows when what waits is of no use any more.
     pub epoch: u64,
 }
 
 pub(crate) struct Slot {
     pub group: GroupId,
+    pub follow: Follow,
+    /// The term in which the machine knows that it leads, or zero.
+    pub leads: AtomicU64,
     pub applied: AtomicU64,
     pub committed: AtomicU64,
     pub first: AtomicU64,
@@ -93,13 +105,17 @@ pub(crate) struct Slot {
     queue: Mutex<Queue>,
     /// Who the members are from an index on; the first one is at or before the log's base.
     members: Mutex<VecDeque<(u64, ConfState)>>,
-    failed: OnceLock<String>,
+    /// How far the followers are; empty unless this node leads.
+    heard: Mutex<Vec<Heard>>,
+    ended: OnceLock<Error>,
 }
 
 impl Slot {
-    pub(crate) fn new(group: GroupId, base: &Base, last: u64) -> Slot {
+    pub(crate) fn new(group: GroupId, follow: Follow, base: &Base, last: u64) -> Slot {
         let slot = Slot {
             group,
+            follow,
+            leads: AtomicU64::new(0),
             applied: AtomicU64::new(base.index),
             committed: AtomicU64::new(base.index),
             first: AtomicU64::new(base.index + 1),
@@ -109,7 +125,8 @@ impl Slot {
             status: watch::Sender::new(Status::default()),
             queue: Mutex::default(),
             members: Mutex::new(VecDeque::from([(base.index, base.members.clone())])),
-            failed: OnceLock::new(),
+            heard: Mutex::default(),
+            ended: OnceLock::new(),
         };
         slot.publish_members(&base.members);
         slot.publish(|_| {});
@@ -181,6 +198,10 @@ impl Slot {
         });
     }
 
+    pub(crate) fn heard(&self) -> MutexGuard<'_, Vec<Heard>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn members(&self) -> MutexGuard<'_, VecDeque<(u64, ConfState)>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,10 +209,17 @@ impl Slot {
     /// The group can do nothing more here.
     pub(crate) fn fail(&self, why: String) {
         tracing::error!(group = self.group.0, "{why}");
-        let _ = self.failed.set(why);
+        let _ = self.ended.set(Error::Failed(why));
+    }
+
+    /// The group is no longer on this node.
+    pub(crate) fn remove(&self) {
+        self.publish(|status| status.leader = None);
+        self.heard().clear();
+        let _ = self.ended.set(Error::Removed { group: self.group });
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.failed.get().map_or(Ok(()), |why| Err(Error::Failed(why.clone())))
+        self.ended.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 }

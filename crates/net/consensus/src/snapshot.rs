@@ -100,10 +100,25 @@ impl Directory {
     pub(crate) fn remove_before(&self, group: GroupId, index: u64) {
         let older = self.indexes(group).unwrap_or_default();
         for older in older.into_iter().filter(|older| *older < index) {
-            let path = self.path(group, older);
-            if let Err(error) = fs::remove_file(&path) {
-                tracing::warn!(%error, path = %path.display(), "cannot remove an old snapshot");
+            if let Err(error) = self.remove(group, older) {
+                tracing::warn!(%error, "an old snapshot stays");
             }
+        }
+    }
+
+    /// Removes all that there is of a group.
+    pub(crate) fn remove_all(&self, group: GroupId) -> Result<(), Error> {
+        for index in self.indexes(group)? {
+            self.remove(group, index)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, group: GroupId, index: u64) -> Result<(), Error> {
+        let path = self.path(group, index);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &path, &error)),
+            _ => Ok(()),
         }
     }
 
@@ -195,6 +210,9 @@ mod tests {
         assert_eq!((newest.base, &newest.data[..]), (at(300), &b"state 300"[..]));
         files.remove_before(group, 300);
         assert_eq!(files.indexes(group).expect("lists"), [300]);
+        assert_eq!(files.indexes(other).expect("lists"), [7]);
+        files.remove_all(group).expect("removes");
+        assert_eq!(files.newest(group).expect("lists"), None);
         assert_eq!(files.indexes(other).expect("lists"), [7]);
         assert!(!dir.path().join("3.tmp").exists());
     }

@@ -1,11 +1,11 @@
 //! A replica's log as Raft sees it: the journal, with the newest entries in memory.
 
+use crate::mark::{changes_members, cut, kind};
 use crate::state::{Base, State};
 use crate::{fetch, snapshot};
-use bytes::Bytes;
 use journal::Reader;
 use model::GroupId;
-use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
+use raft::eraftpb::{ConfState, Entry, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,39 +16,37 @@ const HANDED_OVER: u64 = 4096;
 /// Followers that may wait for the same entries to be read.
 const SHARED_FETCH: usize = 8;
 
-/// How an entry is marked in the journal: Raft's type, and whether it may use the reserve.
-const TYPE: u8 = 0x0f;
-const URGENT: u8 = 0x40;
-/// The same mark on an entry that travels.
-const URGENT_CONTEXT: Bytes = Bytes::from_static(b"u");
-
-/// An entry that may go where others find the journal full.
-pub(crate) fn entry(data: Bytes, urgent: bool) -> Entry {
-    let context = if urgent { URGENT_CONTEXT } else { Bytes::new() };
-    Entry { data, context, ..Entry::default() }
+/// The entries of a log that the host itself must know of, by index.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Those that change members.
+    pub changes: BTreeMap<u64, Entry>,
+    /// Those that carry a cut, and what it stands for.
+    pub cuts: BTreeMap<u64, u64>,
 }
 
-pub(crate) fn is_urgent(entry: &Entry) -> bool {
-    entry.context == URGENT_CONTEXT
-}
+impl Noted {
+    /// Whether the entry is one of them, and has to be named in the replica's state.
+    pub(crate) fn note(&mut self, entry: &Entry) -> bool {
+        if changes_members(kind(entry)) {
+            self.changes.insert(entry.index, entry.clone());
+        } else if let Some(cut) = cut(entry) {
+            self.cuts.insert(entry.index, cut.through);
+        } else {
+            return false;
+        }
+        true
+    }
 
-pub(crate) fn kind(entry: &Entry) -> u8 {
-    entry.get_entry_type() as u8 | if is_urgent(entry) { URGENT } else { 0 }
-}
+    fn truncate(&mut self, from: u64) {
+        self.changes.split_off(&from);
+        self.cuts.split_off(&from);
+    }
 
-pub(crate) fn changes_members(kind: u8) -> bool {
-    kind & TYPE != EntryType::EntryNormal as u8
-}
-
-/// The entry that a journal record holds.
-pub(crate) fn from_record(record: journal::Record) -> Entry {
-    let entry_type = match record.kind & TYPE {
-        1 => EntryType::EntryConfChange,
-        2 => EntryType::EntryConfChangeV2,
-        _ => EntryType::EntryNormal,
-    };
-    let entry = entry(record.payload, record.kind & URGENT != 0);
-    Entry { entry_type, term: record.term, index: record.index, ..entry }
+    fn cut(&mut self, through: u64) {
+        self.changes = self.changes.split_off(&(through + 1));
+        self.cuts = self.cuts.split_off(&(through + 1));
+    }
 }
 
 pub(crate) struct Store {
@@ -61,8 +59,7 @@ pub(crate) struct Store {
     /// The newest entries, with their data, up to `last`.
     cache: VecDeque<Entry>,
     pub cached_bytes: u64,
-    /// The entries that change members.
-    changes: BTreeMap<u64, Entry>,
+    noted: Noted,
     /// Entries that were read for a follower that is behind; there while Raft asks for them again.
     pub fetched: Vec<Entry>,
     /// By the first index that is wanted.
@@ -78,7 +75,7 @@ impl Store {
         files: Arc<snapshot::Directory>,
         state: State,
         last: u64,
-        changes: BTreeMap<u64, Entry>,
+        noted: Noted,
     ) -> Store {
         Store {
             group,
@@ -88,7 +85,7 @@ impl Store {
             last,
             cache: VecDeque::new(),
             cached_bytes: 0,
-            changes,
+            noted,
             fetched: Vec::new(),
             waiting: RefCell::default(),
             wanted: RefCell::default(),
@@ -112,12 +109,10 @@ impl Store {
         if self.cache.back().is_some_and(|entry| entry.index + 1 != from) {
             self.clear_cache();
         }
-        self.changes.split_off(&from);
+        self.noted.truncate(from);
         self.last = from + entries.len() as u64 - 1;
         for entry in entries {
-            if changes_members(kind(&entry)) {
-                self.changes.insert(entry.index, entry.clone());
-            }
+            self.noted.note(&entry);
             self.cached_bytes += entry.data.len() as u64;
             self.cache.push_back(entry);
         }
@@ -126,18 +121,37 @@ impl Store {
     /// After a snapshot was installed: the log is empty and begins behind it.
     pub(crate) fn reset(&mut self, base: Base) {
         self.clear_cache();
-        self.changes.clear();
+        self.noted = Noted::default();
         self.last = base.index;
         self.cut(base);
     }
 
     /// The log begins at `base`, of which there is a snapshot file.
     pub(crate) fn cut(&mut self, base: Base) {
-        self.changes = self.changes.split_off(&(base.index + 1));
-        self.state.changes = self.state.changes.split_off(&(base.index + 1));
+        self.noted.cut(base.index);
+        self.state.noted = self.state.noted.split_off(&(base.index + 1));
         self.release(base.index);
         self.state.base = base;
         self.state.in_file = true;
+    }
+
+    /// What the cut that an entry carries stands for.
+    pub(crate) fn cut_at(&self, index: u64) -> Option<u64> {
+        self.noted.cuts.get(&index).copied()
+    }
+
+    /// Follows the log from `from` on for as long as it holds entries that a snapshot of `from` need not say more of:
+    /// those without data, and cuts that stand for no more than `cut`. Answers with the last of them, at most `end`.
+    pub(crate) fn without_data(&self, from: u64, cut: Option<u64>, end: u64) -> u64 {
+        let is_said = |index: &u64| match self.cut_at(*index) {
+            Some(through) => cut.is_some_and(|cut| through <= cut),
+            None => {
+                let empty = || self.reader.locate(self.group, *index).is_some_and(|slice| slice.is_empty());
+                self.noted.changes.contains_key(index) || empty()
+            }
+        };
+        let end = end.min(from.saturating_add(HANDED_OVER));
+        (from + 1..=end).take_while(is_said).last().unwrap_or(from)
     }
 
     /// An entry that is in memory.
@@ -217,10 +231,10 @@ impl Store {
     /// Entries that Raft counts or looks through for changes of members: the others come without their data. All of
     /// them if there is a change, for Raft must not overlook it.
     fn entries_to_see(&self, low: u64, high: u64) -> Result<Vec<Entry>> {
-        let plain = self.changes.range(low..high).next().is_none();
+        let plain = self.noted.changes.range(low..high).next().is_none();
         let high = if plain { high.min(low + HANDED_OVER) } else { high };
         (low..high)
-            .map(|index| match self.changes.get(&index) {
+            .map(|index| match self.noted.changes.get(&index) {
                 Some(change) => Ok(change.clone()),
                 None => Ok(Entry { index, term: self.term(index)?, ..Entry::default() }),
             })

@@ -7,8 +7,8 @@ mod world;
 
 use bytes::Bytes;
 use fail::FailScenario;
-use ouro_consensus::Error;
-use world::{GROUP, ME, Single, leads, open, propose, settings, until};
+use ouro_consensus::{Error, Follow};
+use world::{GROUP, ME, Single, leads, open, open_as, propose, settings, snapshots, until};
 
 /// Crashes at a point while an entry is logged; says what is there afterwards.
 async fn crash_while_proposing(point: &str) -> Vec<Bytes> {
@@ -44,6 +44,9 @@ async fn crashes_lose_nothing_that_was_acknowledged() {
         assert_eq!(crash_while_proposing(point).await, expected, "{point}");
     }
     crash_while_cutting().await;
+    for follow in [Follow::Apply, Follow::Keep] {
+        crash_while_cutting_by_itself(follow).await;
+    }
     scenario.teardown();
 }
 
@@ -77,5 +80,33 @@ async fn crash_while_cutting() {
         let names = files.map(|file| file.expect("is there").file_name().into_string().expect("is text"));
         assert_eq!(names.filter(|name| name.contains('-')).count(), 1, "older ones are gone");
         drop(host);
+    }
+}
+
+async fn crash_while_cutting_by_itself(follow: Follow) {
+    const POINT: &str = "consensus::cut_after_snapshot";
+    let node = Single::new(settings());
+    let host = node.host();
+    let (group, _) = open_as(&host, GROUP, &[ME], follow).expect("opens");
+    leads(&group).await;
+    let through = propose(&group, "before").await;
+    propose(&group, "after it").await;
+    fail::cfg(POINT, "panic").expect("is a point");
+    let data = Bytes::from_static(b"flushed");
+    group.propose_cut(data, through, Bytes::from_static(b"cut")).await.expect("is logged");
+    until("the snapshot is written", || snapshots(node.dir.path()) == 1).await;
+    propose(&group, "others do not mind").await;
+    assert!(group.status().first <= through, "the log is not cut");
+    drop(host);
+    fail::remove(POINT);
+
+    for _ in 0..2 {
+        let host = node.host();
+        let (group, recorder) = open_as(&host, GROUP, &[ME], follow).expect("opens");
+        assert_eq!(group.status().first, through + 1, "it is cut now");
+        leads(&group).await;
+        until("it is replayed", || recorder.count() == 2).await;
+        assert_eq!(recorder.entries(), ["after it", "others do not mind"]);
+        assert_eq!(recorder.seen().restored, [(through, Bytes::from_static(b"cut"))]);
     }
 }

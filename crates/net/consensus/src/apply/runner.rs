@@ -4,9 +4,10 @@ use crate::apply::lane::Lane;
 use crate::error::Error;
 use crate::group::Proposed;
 use crate::inbox::Answer;
-use crate::machine::{Committed, Node, StateMachine};
+use crate::machine::{Committed, Follow, Node, StateMachine};
+use crate::mark::{from_record, shown};
 use crate::slot::{Item, Slot, Waiter, Work};
-use crate::store::{changes_members, from_record, kind};
+use crate::snapshot::{Directory, Snapshot};
 use bytes::Bytes;
 use journal::Reader;
 use model::GroupId;
@@ -14,16 +15,22 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Entries of one group before the next group has its turn.
 const TURN: usize = 256;
 
-pub(crate) fn work(lane: &Lane, me: Node, reader: &Reader) {
+pub(crate) fn work(lane: &Lane, me: Node, reader: &Reader, files: &Arc<Directory>) {
     let mut runners: HashMap<GroupId, Runner> = HashMap::new();
     while let Some(slot) = lane.next() {
-        let runner = runners.entry(slot.group).or_insert_with(|| Runner::new(&slot, me, reader));
-        if runner.turn(lane.is_stopping()) {
+        let new = || Runner::new(&slot, me, reader, files);
+        let runner = runners.entry(slot.group).or_insert_with(new);
+        let more = runner.turn(lane.is_stopping());
+        if let Some(closed) = runner.closed.take() {
+            runners.remove(&slot.group);
+            // The group may be opened again from here on.
+            let _ = closed.send(Ok(()));
+        } else if more {
             lane.push(slot);
         }
     }
@@ -33,14 +40,28 @@ struct Runner {
     slot: Arc<Slot>,
     me: Node,
     reader: Reader,
+    files: Arc<Directory>,
     /// None before it is opened, and after it panicked.
     machine: Option<Box<dyn StateMachine>>,
     reads: BTreeMap<u64, Vec<Answer<u64>>>,
+    /// A machine that is shown entries only while it leads was shown something.
+    replayed: bool,
+    /// Who waits for the machine to be gone.
+    closed: Option<Answer<()>>,
 }
 
 impl Runner {
-    fn new(slot: &Arc<Slot>, me: Node, reader: &Reader) -> Runner {
-        Runner { slot: Arc::clone(slot), me, reader: reader.clone(), machine: None, reads: BTreeMap::new() }
+    fn new(slot: &Arc<Slot>, me: Node, reader: &Reader, files: &Arc<Directory>) -> Runner {
+        Runner {
+            slot: Arc::clone(slot),
+            me,
+            reader: reader.clone(),
+            files: Arc::clone(files),
+            machine: None,
+            reads: BTreeMap::new(),
+            replayed: false,
+            closed: None,
+        }
     }
 
     /// Applies some of what waits; says whether there is more.
@@ -58,7 +79,7 @@ impl Runner {
                     break false;
                 }
                 // It is in the journal: the next start reads it.
-                Some(Work::Range { .. }) if stopping => {
+                Some(Work::Range { .. } | Work::Replay { .. }) if stopping => {
                     queue.works.clear();
                     queue.waiters.clear();
                 }
@@ -96,6 +117,10 @@ impl Runner {
         let Err(error) = self.slot.check() else { return };
         let waiters = std::mem::take(&mut self.slot.queue().waiters);
         waiters.into_iter().for_each(|waiter| drop(waiter.answer.send(Err(error.clone()))));
+        self.answer_all_reads(&error);
+    }
+
+    fn answer_all_reads(&mut self, error: &Error) {
         let reads = std::mem::take(&mut self.reads).into_values().flatten();
         reads.for_each(|answer| drop(answer.send(Err(error.clone()))));
     }
@@ -109,11 +134,8 @@ impl Runner {
                 return 1;
             }
             Work::Range { next, last } => return self.range(next, last, epoch, left),
-            Work::Lead(term) => {
-                if let Some(machine) = &mut self.machine {
-                    machine.lead(term);
-                }
-            }
+            Work::Replay { last } => self.replay(last, epoch),
+            Work::Lead(term) => self.lead(term),
             Work::Restore { index, data } => self.restore(index, data),
             Work::Read { index, answer } => {
                 self.reads.entry(index).or_default().push(answer);
@@ -121,8 +143,59 @@ impl Runner {
                     self.drop_waiters();
                 }
             }
+            Work::Close(closed) => {
+                self.machine = None;
+                self.drop_waiters();
+                self.closed = Some(closed);
+            }
         }
         0
+    }
+
+    fn lead(&mut self, term: Option<u64>) {
+        let keeps = self.slot.follow == Follow::Keep;
+        if let Some(machine) = &mut self.machine
+            && (!keeps || self.replayed)
+        {
+            machine.lead(term);
+        }
+        self.slot.leads.store(term.unwrap_or(0), Release);
+        if keeps && term.is_none() {
+            self.replayed = false;
+            let lost = Error::NotLeader { group: self.slot.group, me: self.me, leader: None };
+            self.answer_all_reads(&lost);
+        }
+    }
+
+    /// The machine begins anew, and the log after the newest snapshot comes next. It is there for as long as this goes
+    /// on: cuts wait for it.
+    fn replay(&mut self, last: u64, epoch: u64) {
+        match self.newest() {
+            Ok((index, data)) => {
+                self.replayed = true;
+                self.restore(index, data);
+                let mut queue = self.slot.queue();
+                if index < last && queue.epoch == epoch {
+                    queue.works.push_front(Work::Range { next: index + 1, last });
+                }
+            }
+            // The node has lost the lead, and was fed another one since.
+            Err(_) if self.slot.queue().epoch != epoch => {}
+            Err(error) => self.fail(error.to_string()),
+        }
+    }
+
+    /// The newest snapshot. One may take the place of the other just now.
+    fn newest(&self) -> Result<(u64, Bytes), Error> {
+        loop {
+            let first = self.slot.first.load(Acquire);
+            match self.files.newest(self.slot.group) {
+                Ok(Some(Snapshot { base, data })) => return Ok((base.index, data)),
+                Ok(None) => return Ok((first - 1, Bytes::new())),
+                Err(error) if self.slot.first.load(Acquire) == first => return Err(error),
+                Err(_) => {}
+            }
+        }
     }
 
     fn apply(&mut self, item: Item) {
@@ -132,7 +205,8 @@ impl Runner {
         let reply = match data.is_empty() {
             true => Bytes::new(),
             false => {
-                let slice = self.reader.locate(self.slot.group, index);
+                // The data of a cut's entry is not all of its record.
+                let slice = self.reader.locate(self.slot.group, index).filter(|slice| slice.len() == data.len());
                 machine.apply(Committed { index, term, data, slice })
             }
         };
@@ -166,10 +240,9 @@ impl Runner {
             match self.reader.read(self.slot.group, index) {
                 Ok(record) => {
                     let entry = from_record(record);
-                    let data = if changes_members(kind(&entry)) { Bytes::new() } else { entry.data };
-                    self.apply(Item { index, term: entry.term, data, charge: None });
+                    self.apply(Item { index, term: entry.term, data: shown(&entry), charge: None });
                 }
-                // A snapshot has taken the place of these entries, and is on its way here.
+                // A snapshot has taken the place of these entries, or nobody wants them any more.
                 Err(_) if self.slot.queue().epoch != epoch => return left,
                 Err(error) => {
                     self.fail(format!("entry {index} of group {} cannot be applied: {error}", self.slot.group.0));
@@ -191,6 +264,10 @@ impl Runner {
     }
 
     fn answer_reads(&mut self) {
+        if self.slot.follow == Follow::Keep && self.slot.leads.load(Relaxed) == 0 {
+            // What it has applied may be of an earlier lead.
+            return;
+        }
         let applied = self.slot.applied.load(Relaxed);
         while let Some(first) = self.reads.first_entry() {
             if *first.key() > applied {

@@ -1,17 +1,19 @@
 //! What Raft wants done, in the order that is safe: entries are durable before anyone is told of them.
 
 use crate::error::Error;
+use crate::machine::Follow;
+use crate::mark::kind;
 use crate::outbox::Outbox;
 use crate::replica::split::split;
 use crate::replica::{MESSAGE, Replica};
 use crate::shared::Shared;
-use crate::slot::{Item, Work};
+use crate::slot::Work;
 use crate::state::Base;
-use crate::store::{changes_members, kind, only_commit_moved};
+use crate::store::{Noted, only_commit_moved};
 use journal::Round;
+use raft::Ready;
 use raft::eraftpb::{Entry, Message, MessageType};
-use raft::{ProgressState, Ready};
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A replica's part of a round that is being written.
 pub(crate) struct Prepared {
@@ -74,18 +76,9 @@ impl Replica {
         let meta = snapshot.get_metadata();
         let base = Base { index: meta.index, term: meta.term, members: meta.get_conf_state().clone() };
         shared.files.write(self.slot.group, &base, &snapshot.data)?;
+        // What waits to be applied is in the snapshot.
         self.supersede();
         Ok(Some((base, snapshot.data.clone())))
-    }
-
-    /// What waits to be applied is in the snapshot.
-    fn supersede(&mut self) {
-        let mut queue = self.slot.queue();
-        queue.epoch += 1;
-        queue.works.retain(|work| !matches!(work, Work::Entry(_) | Work::Range { .. }));
-        let waiters = std::mem::take(&mut queue.waiters);
-        drop(queue);
-        waiters.into_iter().for_each(|waiter| drop(waiter.answer.send(Err(self.lost()))));
     }
 
     fn write(&mut self, round: &mut Round, entries: &[Entry], snapshot: Option<&Base>) {
@@ -95,19 +88,20 @@ impl Replica {
         let store = self.node.mut_store();
         let mut state = store.state.clone();
         if let Some(base) = snapshot {
-            (state.base, state.in_file, state.changes) = (base.clone(), true, Default::default());
+            (state.base, state.in_file, state.noted) = (base.clone(), true, Default::default());
         }
-        let changes = entries.iter().filter(|entry| changes_members(kind(entry))).map(|entry| entry.index);
-        let known = state.changes.len();
-        state.changes.extend(changes);
+        let mut noted = Noted::default();
+        let noted = entries.iter().filter(|entry| noted.note(entry)).map(|entry| entry.index);
+        let known = state.noted.len();
+        state.noted.extend(noted);
         if fresh || snapshot.is_some() {
             round.reset(group, state.base.index + 1);
         }
-        if fresh || snapshot.is_some() || state.changes.len() > known || !only_commit_moved(&state.hard, &hard) {
+        if fresh || snapshot.is_some() || state.noted.len() > known || !only_commit_moved(&state.hard, &hard) {
             state.hard = hard;
             round.hard_state(group, state.encode());
             store.state.hard = state.hard;
-            store.state.changes = state.changes;
+            store.state.noted = state.noted;
         }
         for entry in entries {
             round.entry(group, entry.index, entry.term, kind(entry), entry.data.clone());
@@ -135,7 +129,9 @@ impl Replica {
             self.slot.committed.store(base.index, Relaxed);
             let work = Work::Restore { index: base.index, data };
             self.store_mut().reset(base);
-            shared.appliers.push(&self.slot, work);
+            if self.slot.follow == Follow::Apply {
+                shared.appliers.push(&self.slot, work);
+            }
         }
         self.store_mut().append(entries);
         let mut light = self.node.advance_append(ready);
@@ -168,101 +164,5 @@ impl Replica {
             }
             outbox.push(self.slot.group, &message);
         }
-    }
-
-    /// Tells the machine that it no longer leads, and its proposers that nobody knows.
-    fn check_lead(&mut self, shared: &Shared) {
-        let term = Some(self.node.raft.term).filter(|_| self.is_leader());
-        if self.led.is_some() && self.led != term {
-            self.led = None;
-            shared.appliers.push(&self.slot, Work::Lead(None));
-        }
-        // Terms only grow, so those of earlier ones are in front.
-        while let Some((waiter, _)) = self.waiters.pop_front_if(|(waiter, _)| Some(waiter.term) != term) {
-            let _ = waiter.answer.send(Err(self.lost()));
-        }
-        if term.is_none() {
-            let lost = self.lost();
-            self.changes.drain(..).for_each(|pending| drop(pending.answer.send(Err(lost.clone()))));
-            self.flow.clear();
-            self.snapshots.clear();
-        }
-    }
-
-    /// Gives committed entries to the apply thread: with their data if memory holds it and the queue has room, else
-    /// as a range that is read from the journal. Answers with those that change members.
-    fn hand_over(&mut self, shared: &Shared, entries: Vec<Entry>) -> Vec<Entry> {
-        let limit = shared.settings.apply_queue.0;
-        let mut range: Option<(u64, u64)> = None;
-        let mut changes = Vec::new();
-        for entry in entries {
-            let (index, term) = (entry.index, entry.term);
-            self.hand_over_waiters(index);
-            // Before it can be applied, for the machine may look it up.
-            self.slot.committed.store(index, Release);
-            let data = match self.store().cached(index) {
-                _ if changes_members(kind(&entry)) => Some(bytes::Bytes::new()),
-                Some(cached) if self.slot.unapplied.used() <= limit => Some(cached.data.clone()),
-                _ => None,
-            };
-            match data {
-                None => range = Some((range.map_or(index, |(first, _)| first), index)),
-                Some(data) => {
-                    self.push_range(shared, range.take());
-                    let charge =
-                        (!data.is_empty()).then(|| crate::charge::Charge::new(&self.slot.unapplied, data.len() as u64));
-                    shared.appliers.push(&self.slot, Work::Entry(Item { index, term, data, charge }));
-                }
-            }
-            if self.is_leader() && term == self.node.raft.term && self.led != Some(term) {
-                // The first entry of its term: what was committed before is before it.
-                self.push_range(shared, range.take());
-                if self.led.replace(term).is_some() {
-                    shared.appliers.push(&self.slot, Work::Lead(None));
-                }
-                shared.appliers.push(&self.slot, Work::Lead(Some(term)));
-            }
-            if changes_members(kind(&entry)) {
-                // Raft was handed the entry itself, with its data.
-                changes.push(entry);
-            }
-        }
-        self.push_range(shared, range);
-        changes
-    }
-
-    fn push_range(&self, shared: &Shared, range: Option<(u64, u64)>) {
-        let Some((next, last)) = range else { return };
-        let mut queue = self.slot.queue();
-        if let Some(Work::Range { last: end, .. }) = queue.works.back_mut()
-            && *end + 1 == next
-        {
-            *end = last;
-            return;
-        }
-        drop(queue);
-        shared.appliers.push(&self.slot, Work::Range { next, last });
-    }
-
-    fn hand_over_waiters(&mut self, index: u64) {
-        while let Some((waiter, charge)) = self.waiters.pop_front_if(|(waiter, _)| waiter.index <= index) {
-            drop(charge);
-            self.slot.queue().waiters.push_back(waiter);
-        }
-    }
-
-    /// Lets go of entries that are handed over and that no follower waits for. One that is far behind is fed from
-    /// the journal.
-    fn release(&mut self) {
-        let handed_over = self.slot.committed.load(Relaxed);
-        let id = self.node.raft.id;
-        let following = |(peer, progress): (&u64, &raft::Progress)| {
-            (*peer != id && progress.state == ProgressState::Replicate).then_some(progress.matched)
-        };
-        let slowest = match self.is_leader() {
-            true => self.node.raft.prs().iter().filter_map(following).min().unwrap_or(handed_over),
-            false => handed_over,
-        };
-        self.store_mut().release(slowest.min(handed_over));
     }
 }

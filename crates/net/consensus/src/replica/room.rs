@@ -1,6 +1,6 @@
 //! How much of the journal a message asks for, and whether it may have it.
 
-use crate::store::is_urgent;
+use crate::mark::is_urgent;
 use raft::eraftpb::Message;
 
 /// Records and bytes of entries that a round will write.

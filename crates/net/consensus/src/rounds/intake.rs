@@ -4,11 +4,12 @@ use crate::error::Error;
 use crate::frame;
 use crate::inbox::{Answer, Command, Mail, Proposal};
 use crate::machine::Node;
+use crate::mark::Mark;
 use crate::replica::{Needs, Replica};
 use crate::rounds::{Rounds, touch};
 use bytes::Bytes;
 use model::GroupId;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 
 /// Bytes of proposals in one round: it fits in a segment, and a message in memory.
 const ROUND: u64 = 16 << 20;
@@ -32,12 +33,12 @@ impl Rounds {
     }
 
     /// The journal has no room for anything, not even in its reserve: Raft must not be asked for anything that has to
-    /// be written. Only cuts of the log are done, which may help.
+    /// be written. Only cuts and removals are done, which may help.
     pub(crate) fn turn_away(&mut self, mail: Mail, error: &Error) {
         self.commands.extend(mail.commands);
         for command in std::mem::take(&mut self.commands) {
             match command {
-                Command::Cut { .. } => self.command(command),
+                Command::Cut(_) | Command::CutFailed { .. } | Command::Remove { .. } => self.command(command),
                 other => self.commands.push(other),
             }
         }
@@ -53,7 +54,7 @@ impl Rounds {
     }
 
     /// A group of this host, which is looked at in this round.
-    fn touch(&mut self, group: GroupId) -> Option<&mut Replica> {
+    pub(crate) fn touch(&mut self, group: GroupId) -> Option<&mut Replica> {
         let replica = self.replicas.get_mut(&group)?;
         touch(&mut self.touched, group, replica);
         Some(replica)
@@ -62,17 +63,13 @@ impl Rounds {
     fn command(&mut self, command: Command) {
         match command {
             Command::Open(replica) => self.open(*replica),
-            Command::Cut { group, base, answer } => {
-                if let Some(replica) = self.touch(group) {
-                    if base.index > replica.store().state.base.index {
-                        let through = base.index;
-                        replica.cut(base);
-                        self.journal.compact(group, through);
-                        self.full = false;
-                    }
-                    reply(answer, Ok(()));
+            Command::Cut(cut) => self.cut(cut),
+            Command::CutFailed { group } => {
+                if let Some(replica) = self.replicas.get_mut(&group) {
+                    replica.cut_ended(false);
                 }
             }
+            Command::Remove { group, answer, closed } => self.remove(group, answer, closed),
             Command::Fetched(fetched) => {
                 if let Some(replica) = self.touch(fetched.group) {
                     replica.fetched(fetched);
@@ -121,7 +118,15 @@ impl Rounds {
         if message.from != from.0 || message.to != self.shared.me.0 {
             return false;
         }
-        if !self.replicas.contains_key(&group) || !self.has_room(&message, needs) {
+        let Some(replica) = self.replicas.get(&group) else {
+            self.shared.note_foreign(group, from);
+            return false;
+        };
+        let asks = matches!(message.get_msg_type(), MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
+        if asks && !replica.is_member(from.0) {
+            self.shared.note_foreign(group, from);
+        }
+        if !self.has_room(&message, needs) {
             return false;
         }
         self.touch(group).is_some_and(|replica| replica.step(message))
@@ -174,13 +179,13 @@ impl Rounds {
         self.full = room.is_err();
         let mut urgent_room = Ok(());
         if self.full {
-            let urgent = needs.with(sum(proposals.iter().filter(|proposal| proposal.urgent)));
+            let urgent = needs.with(sum(proposals.iter().filter(|proposal| proposal.mark != Mark::Plain)));
             urgent_room = self.journal.room_urgent(urgent.records, urgent.bytes).map_err(Error::from);
             // Who is refused may look for whom to flush.
             self.publish_pressure();
         }
         for proposal in proposals {
-            let room = if proposal.urgent { &urgent_room } else { &room };
+            let room = if proposal.mark != Mark::Plain { &urgent_room } else { &room };
             if let Err(error) = room {
                 reply(proposal.answer, Err(error.clone()));
                 continue;
@@ -193,11 +198,11 @@ impl Rounds {
 
 fn sum<'a>(proposals: impl Iterator<Item = &'a Proposal>) -> Needs {
     proposals.fold(Needs::default(), |sum, proposal| {
-        sum.with(Needs { records: 1, bytes: proposal.data.len() as u64, urgent: proposal.urgent })
+        sum.with(Needs { records: 1, bytes: proposal.data.len() as u64, urgent: proposal.mark != Mark::Plain })
     })
 }
 
 /// Who asked may have gone.
-fn reply<T>(answer: Answer<T>, result: Result<T, Error>) {
+pub(crate) fn reply<T>(answer: Answer<T>, result: Result<T, Error>) {
     let _ = answer.send(result);
 }

@@ -1,8 +1,8 @@
 //! Nodes that stop, are cut off and lose messages, for a while: what was acknowledged is everywhere, once, in order.
 
-use crate::world::{Cluster, deadline, settings, until, voters};
+use crate::world::{Cluster, FLUSHED, deadline, settings, until, voters};
 use bytes::Bytes;
-use ouro_consensus::{Group, Node};
+use ouro_consensus::{Follow, Group, Node};
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::HashSet;
@@ -46,10 +46,43 @@ async fn read(running: Running, stop: Arc<AtomicBool>) {
     }
 }
 
+/// The others cut their logs.
+async fn cut(cluster: &Cluster, follow: Follow, node: Node) {
+    if follow == Follow::Keep {
+        let leader = timeout(Duration::from_secs(2), cluster.leader_among(|id| id != node.0)).await;
+        let Ok(leader) = leader else { return };
+        let group = cluster.group(leader);
+        let (through, snapshot) = cluster.recorder(leader).whole();
+        let data = Bytes::from_static(FLUSHED);
+        let cutting = async {
+            if group.propose_cut(data, through, snapshot).await.is_ok() {
+                until("it is cut", || group.status().first > through).await;
+            }
+        };
+        // The lead may go meanwhile.
+        let _ = timeout(Duration::from_secs(2), cutting).await;
+        return;
+    }
+    for other in voters().into_iter().filter(|other| *other != node) {
+        let through = cluster.group(other).applied();
+        let snapshot = cluster.recorder(other).snapshot(through);
+        cluster.group(other).compact(through, snapshot).await.expect("is cut");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trouble_loses_nothing_that_was_acknowledged() {
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
-    let mut cluster = Cluster::new(settings());
+    trouble(Follow::Apply, 42).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trouble_loses_nothing_where_followers_keep_the_log() {
+    trouble(Follow::Keep, 43).await;
+}
+
+async fn trouble(follow: Follow, seed: u8) {
+    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
+    let mut cluster = Cluster::with(settings(), follow);
     cluster.leader().await;
     let (running, stop) = (Running::default(), Arc::new(AtomicBool::new(false)));
     let renew = |cluster: &Cluster| {
@@ -85,11 +118,7 @@ async fn trouble_loses_nothing_that_was_acknowledged() {
                 // Cut off long enough to need the snapshot of the others, which cut their logs meanwhile.
                 cluster.cut_off(node);
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                for other in voters().into_iter().filter(|other| *other != node) {
-                    let through = cluster.group(other).applied();
-                    let snapshot = cluster.recorder(other).snapshot(through);
-                    cluster.group(other).compact(through, snapshot).await.expect("is cut");
-                }
+                cut(&cluster, follow, node).await;
                 cluster.heal();
             }
             _ => {
@@ -107,15 +136,30 @@ async fn trouble_loses_nothing_that_was_acknowledged() {
     }
     assert!(acknowledged.len() > 50, "only {} were acknowledged", acknowledged.len());
 
+    // Whatever is behind nobody's answer is settled when this is.
+    while cluster.try_propose("end").await.is_err() {}
     let leader = cluster.leader().await;
     let index = cluster.group(leader).read_index(deadline()).await.expect("is answered");
-    until("all have applied all", || voters().iter().all(|node| cluster.group(*node).applied() >= index)).await;
-    cluster.agree(acknowledged.len()).await;
-    let entries = cluster.recorder(leader).entries();
     installed += voters().iter().map(|node| cluster.host(*node).stats().snapshots_installed).sum::<u64>();
     assert!(installed > 0, "no snapshot was ever needed");
+    let entries = cluster.recorder(leader).entries();
+    match follow {
+        Follow::Apply => {
+            until("all have applied all", || voters().iter().all(|node| cluster.group(*node).applied() >= index)).await;
+            cluster.agree(acknowledged.len()).await;
+        }
+        // Each is shown the same once it leads, and nothing before.
+        Follow::Keep => {
+            for node in voters() {
+                cluster.hand_over(node).await;
+                assert_eq!(cluster.leader().await, node);
+                assert_eq!(cluster.recorder(node).entries(), entries, "node {node}");
+            }
+        }
+    }
     let there: HashSet<_> = entries.iter().cloned().collect();
-    assert_eq!(there.len(), entries.len(), "an entry is there twice");
+    let ends = entries.iter().filter(|entry| *entry == "end").count();
+    assert_eq!(there.len() + ends, entries.len() + 1, "an entry is there twice");
     for entry in &acknowledged {
         assert!(there.contains(entry), "{entry:?} was acknowledged and is lost");
     }

@@ -1,6 +1,6 @@
 //! Journals and disks that are full, and disks that fail.
 
-use crate::world::{GROUP, ME, Single, leads, open, propose, settings, until};
+use crate::world::{self, GROUP, ME, Single, leads, open, propose, settings, until};
 use bytes::Bytes;
 use model::{ByteSize, GroupId};
 use ouro_consensus::{Error, Group, Settings};
@@ -27,8 +27,14 @@ async fn fill(group: &Group) -> (usize, Error) {
     panic!("it never was full");
 }
 
-/// What an ingester does when it is asked to.
-async fn flush(group: &Group) {
+/// What an ingester does when it is asked to: by an entry that cuts, or by two steps.
+async fn flush(group: &Group, by_entry: bool) {
+    if by_entry {
+        let through = world::flush(group, "flushed").await.expect("goes through");
+        until("it is cut", || group.status().first > through).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        return;
+    }
     let marker = group.propose_urgent(Bytes::from_static(b"flushed")).await.expect("markers go through");
     group.compact(marker.index, Bytes::from_static(b"flushed")).await.expect("is cut");
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -59,7 +65,7 @@ async fn check(node: Single, disk: bool) {
         let mut flushed = Vec::new();
         while let Some(pressed) = host.journal_pressure() {
             assert!(flushed.len() < 4, "flushing does not help: {flushed:?}");
-            flush(if pressed == idle.id() { &idle } else { &group }).await;
+            flush(if pressed == idle.id() { &idle } else { &group }, round % 2 == 1).await;
             flushed.push(pressed);
         }
         assert!(!flushed.is_empty(), "nobody was asked to flush");
@@ -111,7 +117,7 @@ async fn when_even_the_reserve_is_used_up_all_wait_for_space() {
     node.faults.space.fetch_add(8 << 20, Relaxed);
     leads(&group).await;
     assert!(recorder.count() > markers);
-    flush(&group).await;
+    flush(&group, false).await;
     propose(&group, "goes on").await;
     host.shutdown().await;
 }

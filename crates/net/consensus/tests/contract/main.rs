@@ -2,7 +2,10 @@
 
 mod chaos;
 mod cluster;
+mod cuts;
 mod full;
+mod keep;
 mod members;
+mod removal;
 mod single;
 mod world;

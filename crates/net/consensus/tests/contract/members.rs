@@ -45,6 +45,40 @@ async fn a_member_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_knows_how_far_the_others_are() {
+    let mut cluster = Cluster::new(settings());
+    let leader = cluster.leader().await;
+    let group = cluster.group(leader).clone();
+    let away = cluster.follower(leader);
+    let near = voters().into_iter().find(|node| *node != leader && *node != away).expect("is there");
+    cluster.start(NEW, &[]);
+    cluster.cut_off(away);
+    group.add_learner(NEW).await.expect("is added");
+    let of = |node| group.progress().into_iter().find(|progress| progress.node == node);
+    let mut last = 0;
+    for n in 0..20 {
+        last = propose(&group, format!("entry {n}")).await;
+    }
+    // A placement loop waits like this before it promotes.
+    until("the learner caught up", || of(NEW).is_some_and(|learner| learner.matched >= last)).await;
+    until("its silence is noticed", || of(away).is_some_and(|progress| !progress.active)).await;
+    assert!(of(away).is_some_and(|progress| progress.voter && progress.matched < last));
+    assert!(of(NEW).is_some_and(|progress| !progress.voter && progress.active && !progress.snapshot));
+    assert_eq!(of(leader), None, "it is about the others");
+    assert_eq!(group.progress().iter().map(|progress| progress.node).collect::<Vec<_>>().len(), 3);
+    assert_eq!(group.best_follower(), Some(near));
+    assert!(cluster.group(near).progress().is_empty() && cluster.group(near).best_follower().is_none());
+
+    // Drained in this way.
+    group.transfer(near).await.expect("is handed over");
+    until("it tells no more", || group.progress().is_empty() && group.best_follower().is_none()).await;
+    cluster.heal();
+    cluster.leader_among(|id| id == near.0).await;
+    let group = cluster.group(near).clone();
+    until("all are heard", || group.progress().iter().filter(|progress| progress.active).count() == 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_that_make_no_sense_are_refused() {
     let cluster = Cluster::new(settings());
     let leader = cluster.leader().await;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use journal::faults::Faults;
 use model::{ByteSize, GroupId};
-use ouro_consensus::{Committed, Error, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
+use ouro_consensus::{Committed, Error, Follow, Group, Host, NoPeers, Node, Settings, StateMachine, Status, Transport};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,8 @@ use tokio::time::Instant;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const GROUP: GroupId = GroupId(7);
 pub const ME: Node = Node(1);
+/// How the data of entries that carry cuts begins. They are no part of what is written down, for a snapshot says it too.
+pub const FLUSHED: &[u8] = b"flushed";
 /// How a snapshot of a recorder begins.
 const WHOLE: &str = "entries";
 
@@ -39,6 +41,18 @@ pub struct Seen {
     pub led: Vec<Option<u64>>,
     /// How many entries were applied when it was told that it leads.
     pub applied_when_led: Vec<usize>,
+    /// Entries that carried cuts.
+    pub flushed: Vec<u64>,
+    /// A machine that is shown entries only while it leads was restored, and is being shown them.
+    shown: bool,
+}
+
+impl Seen {
+    fn snapshot(&self, through: u64) -> Bytes {
+        let entries = self.entries.iter().filter(|(index, _)| *index <= through);
+        let lines = entries.map(|(index, data)| format!("\n{index} {}", String::from_utf8_lossy(data)));
+        Bytes::from(format!("{WHOLE}{}", lines.collect::<String>()))
+    }
 }
 
 #[derive(Clone, Default)]
@@ -59,10 +73,14 @@ impl Recorder {
 
     /// A snapshot that holds all that was applied up to `through`.
     pub fn snapshot(&self, through: u64) -> Bytes {
+        self.seen().snapshot(through)
+    }
+
+    /// What was applied last, and a snapshot of all up to it, as of one moment.
+    pub fn whole(&self) -> (u64, Bytes) {
         let seen = self.seen();
-        let entries = seen.entries.iter().filter(|(index, _)| *index <= through);
-        let lines = entries.map(|(index, data)| format!("\n{index} {}", String::from_utf8_lossy(data)));
-        Bytes::from(format!("{WHOLE}{}", lines.collect::<String>()))
+        let through = seen.entries.last().map_or(0, |(index, _)| *index);
+        (through, seen.snapshot(through))
     }
 
     pub fn count(&self) -> usize {
@@ -70,16 +88,25 @@ impl Recorder {
     }
 }
 
-struct Machine(Recorder);
+struct Machine(Recorder, Follow);
 
 impl StateMachine for Machine {
+    fn follows(&self) -> Follow {
+        self.1
+    }
+
     fn apply(&mut self, entry: Committed) -> Bytes {
         while self.0.held.load(Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
+        let mut seen = self.0.seen();
+        assert!(self.1 == Follow::Apply || seen.shown, "entry {} is none of a follower's business", entry.index);
+        if entry.data.starts_with(FLUSHED) {
+            seen.flushed.push(entry.index);
+            return entry.data;
+        }
         let rests = entry.slice.expect("applied entries are in the journal").read().expect("reads");
         assert_eq!(rests, entry.data, "entry {} rests elsewhere", entry.index);
-        let mut seen = self.0.seen();
         assert!(seen.entries.last().is_none_or(|(last, _)| *last < entry.index), "entry {} again", entry.index);
         assert_ne!(&entry.data[..], b"panic", "told to");
         seen.entries.push((entry.index, entry.data.clone()));
@@ -88,6 +115,8 @@ impl StateMachine for Machine {
 
     fn restore(&mut self, index: u64, snapshot: Bytes) {
         let mut seen = self.0.seen();
+        assert!(self.1 == Follow::Apply || !seen.shown, "restored twice");
+        seen.shown = true;
         seen.entries.clear();
         if let Some(lines) = std::str::from_utf8(&snapshot).ok().and_then(|text| text.strip_prefix(WHOLE)) {
             let entries = lines.lines().skip(1).filter_map(|line| line.split_once(' '));
@@ -102,14 +131,33 @@ impl StateMachine for Machine {
         seen.led.push(term);
         let applied = seen.entries.len();
         seen.applied_when_led.push(applied);
+        if self.1 == Follow::Keep {
+            assert!(seen.shown, "was shown nothing");
+            if term.is_none() {
+                seen.shown = false;
+                seen.entries.clear();
+            }
+        }
     }
 }
 
 /// Opens a group with a machine of its own.
 pub fn open(host: &Host, id: GroupId, voters: &[Node]) -> Result<(Group, Recorder), Error> {
+    open_as(host, id, voters, Follow::Apply)
+}
+
+pub fn open_as(host: &Host, id: GroupId, voters: &[Node], follow: Follow) -> Result<(Group, Recorder), Error> {
     let recorder = Recorder::default();
-    let group = host.group(id, voters, Box::new(Machine(recorder.clone())))?;
+    let group = host.group(id, voters, Box::new(Machine(recorder.clone(), follow)))?;
     Ok((group, recorder))
+}
+
+/// Cuts a group's logs at what its leader has applied, by an entry.
+pub async fn flush(group: &Group, snapshot: impl Into<Bytes>) -> Result<u64, Error> {
+    let through = group.applied();
+    let data = Bytes::from([FLUSHED, format!(" {through}").as_bytes()].concat());
+    group.propose_cut(data, through, snapshot.into()).await?;
+    Ok(through)
 }
 
 /// A node that is its groups' only member.
@@ -131,6 +179,13 @@ impl Single {
     pub fn try_host(&self) -> Result<Host, Error> {
         Host::open_with(self.dir.path(), ME, self.settings.clone(), Arc::new(NoPeers), self.faults.clone())
     }
+}
+
+/// Snapshots that are in a node's directory.
+pub fn snapshots(dir: &std::path::Path) -> usize {
+    let files = std::fs::read_dir(dir.join("snapshots")).expect("lists");
+    let names = files.map(|file| file.expect("is there").file_name().into_string().expect("is text"));
+    names.filter(|name| name.contains('-')).count()
 }
 
 pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -199,6 +254,7 @@ pub struct Cluster {
     pub settings: Settings,
     pub nodes: BTreeMap<u64, Member>,
     dirs: BTreeMap<u64, TempDir>,
+    follow: Follow,
 }
 
 pub struct Member {
@@ -212,7 +268,12 @@ pub fn voters() -> Vec<Node> {
 
 impl Cluster {
     pub fn new(settings: Settings) -> Cluster {
-        let mut cluster = Cluster { net: Arc::default(), settings, nodes: BTreeMap::new(), dirs: BTreeMap::new() };
+        Cluster::with(settings, Follow::Apply)
+    }
+
+    pub fn with(settings: Settings, follow: Follow) -> Cluster {
+        let (net, nodes, dirs) = (Arc::default(), BTreeMap::new(), BTreeMap::new());
+        let mut cluster = Cluster { net, settings, nodes, dirs, follow };
         voters().into_iter().for_each(|node| cluster.start(node, &voters()));
         cluster
     }
@@ -223,8 +284,29 @@ impl Cluster {
         let link = Arc::new(Link(node, self.net.clone()));
         let host = Host::open(dir.path(), node, self.settings.clone(), link).expect("opens");
         self.net.hosts.lock().expect("sound").insert(node.0, host.clone());
-        let (group, recorder) = open(&host, GROUP, voters).expect("opens");
+        self.open(node, voters).expect("opens");
+    }
+
+    /// Opens the group on a node that runs.
+    pub fn open(&mut self, node: Node, voters: &[Node]) -> Result<(), Error> {
+        let (group, recorder) = open_as(&self.host(node), GROUP, voters, self.follow)?;
         self.nodes.insert(node.0, Member { group, recorder });
+        Ok(())
+    }
+
+    pub fn snapshots(&self, node: Node) -> usize {
+        snapshots(self.dirs[&node.0].path())
+    }
+
+    /// Hands the lead to a node, which is then being shown the log.
+    pub async fn hand_over(&self, to: Node) {
+        loop {
+            let leader = self.leader().await;
+            // It fails if there is an election in between.
+            if leader == to || self.group(leader).transfer(to).await.is_ok() {
+                return;
+            }
+        }
     }
 
     pub fn host(&self, node: Node) -> Host {
@@ -284,13 +366,18 @@ impl Cluster {
     pub async fn propose(&self, data: impl Into<Bytes>) -> u64 {
         let data = data.into();
         loop {
-            let leader = self.leader().await;
-            match self.group(leader).propose(data.clone()).await {
-                Ok(proposed) => return proposed.index,
+            match self.try_propose(data.clone()).await {
+                Ok(index) => return index,
                 Err(Error::NotLeader { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }
+    }
+
+    /// Proposes to whoever leads.
+    pub async fn try_propose(&self, data: impl Into<Bytes>) -> Result<u64, Error> {
+        let leader = self.leader().await;
+        self.group(leader).propose(data.into()).await.map(|proposed| proposed.index)
     }
 
     /// All that run have applied the same entries.
