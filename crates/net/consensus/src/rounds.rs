@@ -111,8 +111,10 @@ impl Rounds {
         let begun = Instant::now();
         if let Err(error) = self.check_room() {
             self.turn_away(mail, &error);
-            self.start_cuts();
-            self.next_tick = begun + self.shared.settings.tick;
+            if begun >= self.next_tick {
+                self.next_tick = begun + self.shared.settings.tick;
+                self.start_cuts();
+            }
             self.publish();
             return Ok(!stop);
         }
