@@ -46,7 +46,8 @@ pub(crate) struct Rounds {
     /// The tick of the last entry; zero once the spares are given back.
     busy: u64,
     stats: Stats,
-    /// Commands that wait until the journal has room for what they bring about.
+    /// Commands that wait: until the journal has room for what they bring about, or until a machine was shown what they
+    /// cut away.
     commands: Vec<Command>,
     /// The journal had no room for plain entries when it was last asked.
     full: bool,

@@ -67,6 +67,8 @@ impl Rounds {
             Some(replica) => {
                 // Before those who wait are dropped: they ask why.
                 replica.slot.remove();
+                // A replay would take its time.
+                replica.supersede(&Error::Removed { group });
                 self.shared.appliers.push(&replica.slot, Work::Close(closed));
             }
         }
