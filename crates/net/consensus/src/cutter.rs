@@ -85,6 +85,7 @@ fn work(jobs: &Receiver<Job>, shared: &Weak<Shared>) {
 fn write(shared: &Shared, cut: Cut) -> Command {
     let Cut { slot, base, source, after } = cut;
     let group = slot.group;
+    fail::fail_point!("consensus::cut_before_snapshot");
     match read(shared, group, source).and_then(|data| shared.files.write(group, &base, &data)) {
         Ok(()) => {
             fail::fail_point!("consensus::cut_after_snapshot");

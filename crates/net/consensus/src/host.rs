@@ -105,7 +105,7 @@ impl Host {
     /// Opens a group, or begins it with these voters, which must be the same on each of them; on a node that is to
     /// become a member later, without any. The machine is restored from the newest snapshot before this returns, and
     /// is fed the log after it, which goes on after this returned; one that `Follow::Keep`s when the node comes to lead.
-    /// Blocks on the disk.
+    /// `Removed` if this node has removed it, and voters are named. Blocks on the disk.
     pub fn group(&self, id: GroupId, voters: &[Node], mut machine: Box<dyn StateMachine>) -> Result<Group, Error> {
         let shared = &self.inner.shared;
         shared.check()?;

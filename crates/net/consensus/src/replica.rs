@@ -4,6 +4,7 @@ mod cuts;
 mod flow;
 mod hand_over;
 mod members;
+mod reading;
 mod ready;
 mod room;
 mod split;
@@ -11,13 +12,12 @@ mod watch;
 
 use crate::error::Error;
 use crate::fetch::Fetched;
-use crate::inbox::{Answer, Proposal, Read};
-use crate::machine::{Follow, Node};
+use crate::inbox::{Answer, Proposal};
+use crate::machine::Node;
 use crate::mark::entry;
 use crate::reads::Reads;
 use crate::settings::Settings;
-use crate::shared::Shared;
-use crate::slot::{Slot, Waiter, Work};
+use crate::slot::{Slot, Waiter};
 use crate::state::{Base, State};
 use crate::store::Store;
 use cuts::Cuts;
@@ -266,52 +266,6 @@ impl Replica {
         let (index, term) = (self.node.raft.raft_log.last_index(), self.node.raft.term);
         self.waiters.push_back((Waiter { index, term, answer }, charge));
         true
-    }
-
-    pub(crate) fn read(&mut self, read: Read) {
-        self.reads.push(read.answer);
-    }
-
-    /// Asks for the reads that wait, if there is anyone to ask.
-    pub(crate) fn ask(&mut self, shared: &Shared) {
-        if self.slot.follow == Follow::Keep && !self.is_leader() {
-            // Nothing is applied here.
-            self.refuse_reads();
-        }
-        if !self.reads.has_waiting() {
-            return;
-        }
-        let raft = &self.node.raft;
-        let (leads, current) = (self.is_leader(), raft.commit_to_current_term() && self.may_answer());
-        if leads && current && self.is_alone() {
-            let index = raft.raft_log.committed;
-            let answers = self.reads.take();
-            self.hand_over_reads(shared, index, answers);
-        } else if (leads && current) || (!leads && self.leader().is_some()) {
-            let id = raft.id;
-            if let Some(context) = self.reads.ask(id, self.now) {
-                self.node.read_index(context);
-            }
-        }
-    }
-
-    /// Whether reads may wait for the machine: one that keeps the log answers once it has been shown it, and only then.
-    fn may_answer(&self) -> bool {
-        self.slot.follow == Follow::Apply || self.led == Some(self.node.raft.term)
-    }
-
-    fn refuse_reads(&mut self) {
-        let error = self.not_leader();
-        self.reads.take().into_iter().for_each(|answer| drop(answer.send(Err(error.clone()))));
-    }
-
-    fn hand_over_reads(&self, shared: &Shared, index: u64, answers: Vec<Answer<u64>>) {
-        for answer in answers {
-            match self.may_answer() {
-                true => shared.appliers.push(&self.slot, Work::Read { index, answer }),
-                false => drop(answer.send(Err(self.not_leader()))),
-            }
-        }
     }
 
     /// Entries for a follower that is behind are there.

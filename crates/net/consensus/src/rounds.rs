@@ -46,7 +46,8 @@ pub(crate) struct Rounds {
     /// The tick of the last entry; zero once the spares are given back.
     busy: u64,
     stats: Stats,
-    /// Commands that wait until the journal has room for what they bring about.
+    /// Commands that wait: until the journal has room for what they bring about, or until a machine was shown what they
+    /// cut away.
     commands: Vec<Command>,
     /// The journal had no room for plain entries when it was last asked.
     full: bool,
@@ -111,8 +112,10 @@ impl Rounds {
         let begun = Instant::now();
         if let Err(error) = self.check_room() {
             self.turn_away(mail, &error);
-            self.start_cuts();
-            self.next_tick = begun + self.shared.settings.tick;
+            if begun >= self.next_tick {
+                self.next_tick = begun + self.shared.settings.tick;
+                self.start_cuts();
+            }
             self.publish();
             return Ok(!stop);
         }

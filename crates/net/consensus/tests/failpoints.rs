@@ -8,7 +8,9 @@ mod world;
 use bytes::Bytes;
 use fail::FailScenario;
 use ouro_consensus::{Error, Follow};
-use world::{GROUP, ME, Single, leads, open, open_as, propose, settings, snapshots, until};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use world::{Cluster, GROUP, ME, Single, leads, open, open_as, propose, settings, snapshots, until};
 
 /// Crashes at a point while an entry is logged; says what is there afterwards.
 async fn crash_while_proposing(point: &str) -> Vec<Bytes> {
@@ -33,7 +35,7 @@ async fn crash_while_proposing(point: &str) -> Vec<Bytes> {
 }
 
 // One test: fail points are global to the process.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn crashes_lose_nothing_that_was_acknowledged() {
     let scenario = FailScenario::setup();
     for (point, there) in
@@ -47,6 +49,7 @@ async fn crashes_lose_nothing_that_was_acknowledged() {
     for follow in [Follow::Apply, Follow::Keep] {
         crash_while_cutting_by_itself(follow).await;
     }
+    a_cut_waits_for_a_replay().await;
     scenario.teardown();
 }
 
@@ -109,4 +112,36 @@ async fn crash_while_cutting_by_itself(follow: Follow) {
         assert_eq!(recorder.entries(), ["after it", "others do not mind"]);
         assert_eq!(recorder.seen().restored, [(through, Bytes::from_static(b"cut"))]);
     }
+}
+
+/// A follower has begun to write a snapshot when it comes to lead, and replays from the one before.
+async fn a_cut_waits_for_a_replay() {
+    const POINT: &str = "consensus::cut_before_snapshot";
+    let cluster = Cluster::with(settings(), Follow::Keep);
+    let old = cluster.leader().await;
+    let group = cluster.group(old).clone();
+    for n in 0..5 {
+        cluster.propose(format!("entry {n}")).await;
+    }
+    let through = group.applied();
+    cluster.propose("entry 5").await;
+    fail::cfg(POINT, "pause").expect("is a point");
+    let data = Bytes::from_static(b"flushed");
+    let last = group.propose_cut(data, through, Bytes::from_static(b"cut")).await.expect("is logged").index;
+    let new = cluster.follower(old);
+    until("it is committed there", || cluster.group(new).status().committed >= last).await;
+    // A few ticks, at one of which it begins.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    cluster.recorder(new).held.store(true, Relaxed);
+    group.transfer(new).await.expect("is handed over");
+    until("the replay began", || cluster.recorder(new).seen().restored.len() == 1).await;
+    fail::remove(POINT);
+    until("the snapshot is written", || cluster.snapshots(new) == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(cluster.group(new).status().first <= through, "the replay needs what is before");
+    cluster.recorder(new).held.store(false, Relaxed);
+    until("it leads", || cluster.recorder(new).count() == 6).await;
+    until("it is cut", || cluster.group(new).status().first == through + 1).await;
+    propose(cluster.group(new), "goes on").await;
 }

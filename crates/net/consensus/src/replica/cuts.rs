@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// Entries without data that a log may begin with while there is no need of space.
 const HANDFUL: u64 = 8;
-/// How often a log is looked at for them, in ticks.
-const LOOK: u64 = 16;
-/// Ticks after which a cut that failed is tried again.
+/// At one look of so many a log is looked through for them.
+const THROUGH: u64 = 16;
+/// Looks after which a cut that failed is tried again.
 const PAUSE: u64 = 32;
 
 #[derive(Default)]
@@ -19,7 +19,9 @@ pub(crate) struct Cuts {
     /// The committed entry whose cut is next, and what it stands for.
     wanted: Option<(u64, u64)>,
     running: bool,
-    /// Not before this tick.
+    /// The looks that there were, one a tick. They go on where a full disk has Raft's ticks wait.
+    looks: u64,
+    /// None before this one.
     next: u64,
 }
 
@@ -37,7 +39,8 @@ impl Replica {
 
     /// What is to be cut now, at most one thing at a time. `pressed`: the journal is short of space.
     pub(crate) fn next_cut(&mut self, pressed: bool) -> Option<Cut> {
-        if self.cuts.running || self.now < self.cuts.next {
+        self.cuts.looks += 1;
+        if self.cuts.running || self.cuts.looks < self.cuts.next {
             return None;
         }
         let (base, source, after) = self.wanted_cut().or_else(|| self.cut_without_data(pressed))?;
@@ -61,7 +64,7 @@ impl Replica {
     }
 
     fn cut_without_data(&self, pressed: bool) -> Option<(u64, Source, u64)> {
-        if !(self.now + self.slot.group.0).is_multiple_of(LOOK) {
+        if !self.cuts.looks.is_multiple_of(THROUGH) {
             return None;
         }
         let state = &self.store().state;
@@ -87,7 +90,7 @@ impl Replica {
     pub(crate) fn cut_ended(&mut self, done: bool) {
         self.cuts.running = false;
         if !done {
-            self.cuts.next = self.now + PAUSE;
+            self.cuts.next = self.cuts.looks + PAUSE;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is committed goes to the apply thread, in the order that a machine may rely on.
 
 use crate::charge::Charge;
+use crate::error::Error;
 use crate::machine::Follow;
 use crate::mark::{changes_members, kind, shown};
 use crate::replica::Replica;
@@ -93,13 +94,13 @@ impl Replica {
             return;
         }
         if self.slot.follow == Follow::Keep {
-            self.supersede();
+            self.supersede(&self.lost());
         }
         shared.appliers.push(&self.slot, Work::Lead(None));
     }
 
-    /// What waits to be applied is of no use any more.
-    pub(crate) fn supersede(&mut self) {
+    /// What waits to be applied is of no use any more; its proposers hear why.
+    pub(crate) fn supersede(&self, why: &Error) {
         let keeps = self.slot.follow == Follow::Keep;
         let mut queue = self.slot.queue();
         queue.epoch += 1;
@@ -111,7 +112,7 @@ impl Replica {
         });
         let waiters = std::mem::take(&mut queue.waiters);
         drop(queue);
-        waiters.into_iter().for_each(|waiter| drop(waiter.answer.send(Err(self.lost()))));
+        waiters.into_iter().for_each(|waiter| drop(waiter.answer.send(Err(why.clone()))));
     }
 
     fn push_range(&self, shared: &Shared, range: Option<(u64, u64)>) {

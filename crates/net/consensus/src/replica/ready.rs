@@ -77,7 +77,7 @@ impl Replica {
         let base = Base { index: meta.index, term: meta.term, members: meta.get_conf_state().clone() };
         shared.files.write(self.slot.group, &base, &snapshot.data)?;
         // What waits to be applied is in the snapshot.
-        self.supersede();
+        self.supersede(&self.lost());
         Ok(Some((base, snapshot.data.clone())))
     }
 

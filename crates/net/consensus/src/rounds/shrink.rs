@@ -10,6 +10,7 @@ use crate::slot::Work;
 use crate::state::State;
 use journal::{GroupLog, Round};
 use model::GroupId;
+use std::sync::Arc;
 
 impl Rounds {
     /// Starts what is due. It is looked for at every tick, which is soon enough.
@@ -29,8 +30,7 @@ impl Rounds {
     /// The snapshot of the base is on disk: the log may begin there.
     pub(crate) fn cut(&mut self, cut: inbox::Cut) {
         let (group, through) = (cut.slot.group, cut.base.index);
-        let Some(replica) =
-            self.replicas.get_mut(&group).filter(|replica| std::sync::Arc::ptr_eq(&replica.slot, &cut.slot))
+        let Some(replica) = self.replicas.get_mut(&group).filter(|replica| Arc::ptr_eq(&replica.slot, &cut.slot))
         else {
             // The one who waits learns of it when this is dropped.
             return;
@@ -67,6 +67,8 @@ impl Rounds {
             Some(replica) => {
                 // Before those who wait are dropped: they ask why.
                 replica.slot.remove();
+                // A replay would take its time.
+                replica.supersede(&Error::Removed { group });
                 self.shared.appliers.push(&replica.slot, Work::Close(closed));
             }
         }

@@ -148,8 +148,13 @@ pub fn open(host: &Host, id: GroupId, voters: &[Node]) -> Result<(Group, Recorde
 
 pub fn open_as(host: &Host, id: GroupId, voters: &[Node], follow: Follow) -> Result<(Group, Recorder), Error> {
     let recorder = Recorder::default();
-    let group = host.group(id, voters, Box::new(Machine(recorder.clone(), follow)))?;
+    let group = open_with(host, id, voters, follow, &recorder)?;
     Ok((group, recorder))
+}
+
+/// Opens a group with a machine that writes down there.
+pub fn open_with(host: &Host, id: GroupId, voters: &[Node], follow: Follow, to: &Recorder) -> Result<Group, Error> {
+    host.group(id, voters, Box::new(Machine(to.clone(), follow)))
 }
 
 /// Cuts a group's logs at what its leader has applied, by an entry.
