@@ -67,6 +67,11 @@ impl ShardCounts {
         }
     }
 
+    /// The larger of both, signal by signal.
+    pub fn most(self, other: ShardCounts) -> ShardCounts {
+        ShardCounts { logs: self.logs.max(other.logs), metrics: self.metrics.max(other.metrics) }
+    }
+
     /// All shards of a signal.
     pub fn shards(self, signal: Signal) -> impl Iterator<Item = ShardId> {
         (0..self.of(signal)).map(move |index| ShardId::new(signal, index))

@@ -27,7 +27,7 @@ pub struct Peer {
 }
 
 /// Whom a connection is meant for. What is `None` may be anything; the cluster is always ours.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Expect {
     pub role: Option<Role>,
     pub name: Option<String>,

@@ -12,5 +12,5 @@ mod table;
 mod wanted;
 
 pub use plan::{Found, Progress, Rules, Step, plan};
-pub use table::{Command, Placed, Reply, Table, Unreadable};
+pub use table::{Command, Known, Placed, Reply, Table, Unreadable};
 pub use wanted::{Ingester, wanted};

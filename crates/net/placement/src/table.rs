@@ -13,12 +13,21 @@ pub struct Table {
     /// Shards that writers use: never more than readers ask, so that no reader misses what was just written.
     writable: ShardCounts,
     groups: BTreeMap<GroupId, Placed>,
+    /// The ingesters that were seen, by their ids in Raft.
+    nodes: BTreeMap<u64, Known>,
+}
+
+/// An ingester that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    pub name: String,
+    pub zone: String,
 }
 
 impl Default for Table {
     fn default() -> Table {
         let none = ShardCounts { logs: 0, metrics: 0 };
-        Table { version: 0, readable: none, writable: none, groups: BTreeMap::new() }
+        Table { version: 0, readable: none, writable: none, groups: BTreeMap::new(), nodes: BTreeMap::new() }
     }
 }
 
@@ -40,6 +49,10 @@ pub enum Command {
     Join { group: GroupId, node: u64 },
     /// It no longer holds one.
     Leave { group: GroupId, node: u64 },
+    /// This ingester was seen.
+    Meet { node: u64, name: String, zone: String },
+    /// It is gone for good, and holds nothing.
+    Forget { node: u64 },
     /// Readers ask at least so many shards.
     Read { shards: ShardCounts },
     /// Writers may use at least so many shards, of those that readers ask.
@@ -104,6 +117,14 @@ impl Table {
         self.groups.iter().map(|(group, placed)| (*group, placed))
     }
 
+    pub fn node(&self, id: u64) -> Option<&Known> {
+        self.nodes.get(&id)
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = (u64, &Known)> {
+        self.nodes.iter().map(|(id, known)| (*id, known))
+    }
+
     /// Applies a committed command, written as `Command::encode` does.
     pub fn apply(&mut self, command: &[u8]) -> Reply {
         let command: Command = match serde_json::from_slice(command) {
@@ -124,8 +145,13 @@ impl Table {
                 placed.nodes.retain(|other| *other != node);
                 placed.nodes.len() < before
             }),
+            Command::Meet { node, name, zone } => {
+                let known = Known { name, zone };
+                Ok(self.nodes.insert(node, known.clone()).as_ref() != Some(&known))
+            }
+            Command::Forget { node } => Ok(self.nodes.remove(&node).is_some()),
             Command::Read { shards } => Ok(raise(&mut self.readable, shards)),
-            Command::Write { shards } => match most(shards, self.readable) == self.readable {
+            Command::Write { shards } => match shards.most(self.readable) == self.readable {
                 true => Ok(raise(&mut self.writable, shards)),
                 false => Err(format!("writers cannot use {shards:?} while readers ask {:?}", self.readable)),
             },
@@ -173,14 +199,10 @@ impl Table {
     }
 }
 
-fn most(a: ShardCounts, b: ShardCounts) -> ShardCounts {
-    ShardCounts { logs: a.logs.max(b.logs), metrics: a.metrics.max(b.metrics) }
-}
-
 /// Counts never shrink.
 fn raise(counts: &mut ShardCounts, least: ShardCounts) -> bool {
     let before = *counts;
-    *counts = most(before, least);
+    *counts = before.most(least);
     *counts != before
 }
 
@@ -203,6 +225,12 @@ mod tests {
         assert_eq!(apply(&mut table, Command::Join { group: GROUP, node: 9 }), Reply::Done { version: 2 });
         assert_eq!(apply(&mut table, Command::Join { group: GROUP, node: 9 }), Reply::Done { version: 2 });
         assert_eq!(apply(&mut table, Command::Leave { group: GROUP, node: 1 }), Reply::Done { version: 3 });
+        let meet = |zone: &str| Command::Meet { node: 9, name: "i".into(), zone: zone.into() };
+        assert_eq!(apply(&mut table, meet("a")), Reply::Done { version: 4 });
+        assert_eq!(apply(&mut table, meet("a")), Reply::Done { version: 4 });
+        assert_eq!(apply(&mut table, meet("b")), Reply::Done { version: 5 });
+        assert_eq!(apply(&mut table, Command::Forget { node: 8 }), Reply::Done { version: 5 });
+        assert_eq!(table.node(9).map(|known| known.zone.as_str()), Some("b"));
         let placed = table.group(GROUP).expect("placed");
         assert_eq!((placed.first.as_slice(), placed.nodes.as_slice()), (&[3, 1, 2][..], &[2, 3, 9][..]));
         assert_eq!(Table::decode(&table.encode()).expect("reads"), table);
