@@ -4,6 +4,7 @@ use crate::node::Node;
 use clap::Parser;
 use serde::{Serialize, de::DeserializeOwned};
 use settings::Sources;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,21 +36,27 @@ pub trait ProcessSettings: Default + Serialize + DeserializeOwned {
 
     /// Says what is wrong beyond types.
     fn check(&self) -> Result<(), String>;
+
+    /// As TOML, without secrets.
+    fn render(&self) -> String;
 }
 
-/// Reads the settings and runs a service with them.
-pub fn main<S: ProcessSettings, F>(serve: impl FnOnce(S, Node, Captured) -> F) -> ExitCode
+/// Reads the settings that the command line names, its first word aside, and runs a service with them.
+pub fn main<S: ProcessSettings, F>(
+    line: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(S, Node, Captured) -> F,
+) -> ExitCode
 where
     F: Future<Output = Result<(), String>>,
 {
-    let args = Args::parse();
+    let args = Args::parse_from(line);
     let loaded = Sources::default().file(args.config.as_deref()).environment().load::<S>().map_err(|e| e.to_string());
     let settings = match loaded.and_then(|settings| settings.check().map(|()| settings)) {
         Ok(settings) => settings,
         Err(why) => return fail(why, ExitCode::from(BAD_SETTINGS)),
     };
     if args.print_settings {
-        print!("{}", settings::render(&settings));
+        print!("{}", settings.render());
         return ExitCode::SUCCESS;
     }
     if args.check {

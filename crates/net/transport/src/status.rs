@@ -1,7 +1,13 @@
 //! The one place that maps reasons to gRPC codes and HTTP statuses, and back.
 
 use model::Reason;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
+
+/// Says that a service of ours answered, and not something on the way to it.
+const ANSWERED: &str = "ouro-answered";
+/// Says that another node should be asked: its id, or 0 when it is not known which.
+const ELSEWHERE: &str = "ouro-elsewhere";
 
 const CODES: [(Reason, Code, u16); 11] = [
     (Reason::BadInput, Code::InvalidArgument, 400),
@@ -26,7 +32,38 @@ pub fn http(reason: Reason) -> http::StatusCode {
 /// The gRPC status of a reason and its text.
 pub fn grpc(reason: Reason, text: impl Into<String>) -> Status {
     let code = CODES.iter().find(|(r, _, _)| *r == reason).map_or(Code::Internal, |(_, code, _)| *code);
-    Status::new(code, text)
+    let mut status = Status::new(code, text);
+    status.metadata_mut().insert(ANSWERED, MetadataValue::from_static("1"));
+    status
+}
+
+/// Marks an error as one of the wrong node: nothing was done, `node` should be asked.
+pub fn elsewhere(mut status: Status, node: Option<u64>) -> Status {
+    status.metadata_mut().insert(ELSEWHERE, MetadataValue::from(node.unwrap_or(0)));
+    status
+}
+
+/// What may be done about an error of a shard's replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It is the shard's answer.
+    Final,
+    /// Another replica leads: this one, if it is known.
+    Elsewhere(Option<u64>),
+    /// The node was not reached, or went while it worked: the request may have been done or not.
+    Unreached,
+}
+
+/// What an error says about where to ask next.
+pub fn advice(status: &Status) -> Advice {
+    if let Some(node) = status.metadata().get(ELSEWHERE) {
+        let node = node.to_str().ok().and_then(|node| node.parse().ok()).filter(|node| *node != 0);
+        return Advice::Elsewhere(node);
+    }
+    match status.metadata().contains_key(ANSWERED) {
+        true => Advice::Final,
+        false => Advice::Unreached,
+    }
 }
 
 /// The reason of a gRPC status, also of one that no service of ours made, such as a broken connection.
@@ -47,5 +84,14 @@ mod tests {
             assert_eq!(super::reason(&grpc(reason, "text")), reason);
             assert_eq!(http(reason).as_u16(), status);
         }
+    }
+
+    #[test]
+    fn errors_say_where_to_ask_next() {
+        let unavailable = || grpc(Reason::Unavailable, "text");
+        assert_eq!(advice(&unavailable()), Advice::Final);
+        assert_eq!(advice(&elsewhere(unavailable(), Some(7))), Advice::Elsewhere(Some(7)));
+        assert_eq!(advice(&elsewhere(unavailable(), None)), Advice::Elsewhere(None));
+        assert_eq!(advice(&Status::unavailable("connection refused")), Advice::Unreached);
     }
 }
