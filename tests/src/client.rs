@@ -70,6 +70,20 @@ impl Client {
         serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{path}: {error}: {}", answer.text))
     }
 
+    /// Asks for what must be there in whole: until no shard is missing, as while one has no leader.
+    pub async fn whole(&self, tenant: &str, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let parameters = [parameters, &[("partial_response", "false")]].concat();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.ask(tenant, path, &parameters).await.unwrap_or_else(|gone| panic!("{gone:?}"));
+            if answer.status != 503 || Instant::now() > deadline {
+                assert_eq!(answer.status, 200, "{path} {parameters:?}: {}", answer.text);
+                return serde_json::from_str(&answer.text).unwrap_or_else(|e| panic!("{path}: {e}: {}", answer.text));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     pub async fn text(&self, path: &str) -> String {
         let answer = self.ask("", path, &[]).await.unwrap_or_else(|gone| panic!("{gone:?}"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);

@@ -319,7 +319,7 @@ pub async fn read_lines(client: &Client, tenant: &str, (first, last): (i64, i64)
         let selector = format!("{{job={JOB:?}}}");
         let parameters =
             [("query", &*selector), ("start", &start), ("end", &end), ("limit", &limit), ("direction", "forward")];
-        let answer = client.json(tenant, "/loki/api/v1/query_range", &parameters).await;
+        let answer = client.whole(tenant, "/loki/api/v1/query_range", &parameters).await;
         let mut here = Vec::new();
         for stream in answer["data"]["result"].as_array().expect("streams") {
             let labels = labels_of(&stream["stream"]);
@@ -344,7 +344,7 @@ pub async fn read_lines(client: &Client, tenant: &str, (first, last): (i64, i64)
 pub async fn read_samples(client: &Client, tenant: &str, (first, last): (i64, i64)) -> Vec<Row> {
     let (query, time) = (format!("{{job={JOB:?}}}[{}ms]", last - first + 1), format!("{:.3}", last as f64 / 1000.0));
     let parameters = [("query", &*query), ("time", &*time)];
-    let answer = client.json(tenant, "/prometheus/api/v1/query", &parameters).await;
+    let answer = client.whole(tenant, "/prometheus/api/v1/query", &parameters).await;
     let mut rows = Vec::new();
     for series in answer["data"]["result"].as_array().expect("series") {
         let labels = labels_of(&series["metric"]);

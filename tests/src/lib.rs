@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod ledger;
+pub mod members;
 pub mod process;
 pub mod records;
 pub mod remote_write;

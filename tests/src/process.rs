@@ -98,11 +98,16 @@ impl Home {
         self.launch(command, points)
     }
 
-    /// Starts a service that takes nothing but a settings file.
+    /// Starts one service as a member of a cluster.
     #[track_caller]
-    pub fn start_service(&self) -> Process {
-        let command = Command::new(&self.program);
-        self.launch(command, "").unwrap_or_else(|end| panic!("{} did not start: {end:?}", self.program.display()))
+    pub fn start_role(&self, role: &str) -> Process {
+        let mut command = Command::new(&self.program);
+        command.args(["run", role]);
+        self.launch(command, "").unwrap_or_else(|end| panic!("{role} did not start: {end:?}"))
+    }
+
+    pub fn settings(&self) -> &str {
+        &self.settings
     }
 
     fn launch(&self, mut command: Command, points: &str) -> Result<Process, End> {
@@ -178,7 +183,7 @@ impl Process {
         }
     }
 
-    /// Reads until a line has an address, or says "is ready" without one. False when the program ended first.
+    /// Reads until a line has an address. False when the program ended first.
     fn await_banner(&mut self, said: &Receiver<String>) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -191,9 +196,6 @@ impl Process {
             self.banner.push('\n');
             if let Some(url) = address(&line) {
                 self.url = url;
-                return true;
-            }
-            if line.starts_with("compactor is ready") || line.starts_with("ruler is ready") {
                 return true;
             }
         }
@@ -215,9 +217,22 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub fn terminate(self) -> End {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
+        self.signal(rustix::process::Signal::TERM);
         self.wait()
+    }
+
+    /// Stops it as it stands, like a machine that is starved or moved.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Waits until it ends by itself.
@@ -273,7 +288,7 @@ mod tests {
     fn addresses_are_found_in_banners() {
         for (line, want) in [
             ("  push logs      http://127.0.0.1:4711/loki/api/v1/push", Some("http://127.0.0.1:4711")),
-            ("querier is ready: query http://[::1]:9, heads are at http://x:1", Some("http://[::1]:9")),
+            ("querier q is ready: query http://[::1]:9, members reach it at x:1", Some("http://[::1]:9")),
             ("ouro 0.1.0 is ready after 0.10 s, data in /tmp/x", None),
         ] {
             assert_eq!(address(line).as_deref(), want, "{line}");

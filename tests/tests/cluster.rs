@@ -11,6 +11,8 @@ mod crash;
 mod disk;
 #[path = "cluster/life.rs"]
 mod life;
+#[path = "cluster/members.rs"]
+mod members;
 #[path = "cluster/overload.rs"]
 mod overload;
 #[path = "cluster/push.rs"]

@@ -91,7 +91,8 @@ impl Compactor {
 
     async fn propose(&self, command: &Command) -> Result<(), Error> {
         let mut control = self.inner.control.clone();
-        let reply = control.propose(ProposeRequest { command: command.encode().into() }).await?.into_inner();
+        let reply =
+            control.propose(ProposeRequest { command: command.encode().into(), forwarded: false }).await?.into_inner();
         match Reply::decode(&reply.reply) {
             Reply::Done { .. } => Ok(()),
             other => Err(Error::Refused(format!("{other:?}"))),

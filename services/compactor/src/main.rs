@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ouro_compactor::standalone()
+    ouro_compactor::standalone(std::env::args_os())
 }

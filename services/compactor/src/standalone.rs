@@ -1,21 +1,30 @@
-//! A compactor as a process of its own: no socket of its own, the control group and the object store behind.
+//! A compactor as a process of its own: the control group of its cluster and the object store behind.
 
 use crate::{Compactor, Settings};
+use axum::Router;
+use mesh::{Directory, Mesh, Page};
+use model::Role;
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{LimitTable, Limits, Overrides};
-use transport::link;
+use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Process {
-    /// Where the ingester is, `http://host:port`.
-    ingester: String,
+    /// Address and port where it tells how it is.
+    listen: SocketAddr,
+    /// Its place in the cluster.
+    cluster: cluster::Settings,
+    /// Who it is to other members.
+    tls: identity::Settings,
     /// Folder of the segments when `objects.url` is empty.
     data: PathBuf,
     /// What every tenant may do; retention is read from it.
@@ -31,7 +40,9 @@ struct Process {
 impl Default for Process {
     fn default() -> Process {
         Process {
-            ingester: "http://127.0.0.1:4100".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 3104)),
+            cluster: cluster::Settings::default(),
+            tls: identity::Settings::default(),
             data: "data".into(),
             limits: Limits::default(),
             objects: objects::Settings::default(),
@@ -47,18 +58,31 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
-        link::uri("ingester", &self.ingester).map(drop)
+        self.cluster.check().map_err(|e| e.to_string())
+    }
+
+    fn render(&self) -> String {
+        settings::render(&Process { objects: self.objects.redacted(), ..self.clone() })
     }
 }
 
 /// Reads the settings and works until told to stop.
-pub fn standalone() -> ExitCode {
-    process::main(|settings: Process, node: Node, _| async move {
-        let control = link::to(link::uri("ingester", &settings.ingester)?);
+pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::main(args, |settings: Process, node: Node, _| async move {
+        let config = settings.render().into();
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| e.to_string())?;
+        let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Compactor, mesh::random_id()).await;
+        let mesh = opened.map_err(|e| e.to_string())?.serve(Routes::default(), Router::new(), &node);
+        let directory = Directory::of(mesh.clone());
+        let mut stopping = node.stopping();
+        node.spawn("compactor: placement", directory.clone().follow(async move { stopping.wait().await }));
         let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
-        println!("compactor is ready: it tidies {}", store.describe());
-        Compactor::new(settings.compactor, control, store, limits).run(node.stopping()).await;
-        Ok::<(), String>(())
+        let compactor = Compactor::new(settings.compactor, directory.control(), store, limits);
+        node.spawn("compactor", compactor.clone().run(node.stopping()));
+        let meters = Arc::new(move |out: &mut telemetry::Exposition| compactor.meters(out));
+        let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };
+        let served = mesh::api(settings.listen, Router::new(), page, &node, "compactor", "it tells how it is at").await;
+        mesh.leave().await;
+        served
     })
 }

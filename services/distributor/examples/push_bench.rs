@@ -19,6 +19,10 @@ use wire::batch::Batch;
 struct Forget;
 
 impl Append for Forget {
+    fn shards(&self) -> ShardCounts {
+        ShardCounts::default()
+    }
+
     fn append(&self, _: ShardId, batches: Vec<Batch>, _: Instant) -> BoxFuture<'_, Result<Vec<Appended>, AppendError>> {
         Box::pin(async move { Ok(vec![Appended::default(); batches.len()]) })
     }
@@ -34,7 +38,7 @@ fn cpu() -> f64 {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let limits = Arc::new(LimitTable::default());
-    let distributor = Distributor::new(Settings::default(), ShardCounts::default(), limits, Arc::new(Forget));
+    let distributor = Distributor::new(Settings::default(), limits, Arc::new(Forget));
     let routes = router(Arc::new(distributor));
     for path in std::env::args().skip(1) {
         let data = Bytes::from(std::fs::read(&path).expect("the file can be read"));

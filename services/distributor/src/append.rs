@@ -4,9 +4,9 @@ use crate::budget::Claim;
 use crate::meters::{Meters, add};
 use crate::settings::Settings;
 use futures::future::BoxFuture;
-use model::{Reason, ShardCounts, ShardId, Signal};
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use model::{Reason, ShardCounts, ShardId};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +14,9 @@ use wire::batch::Batch;
 
 /// Where batches go.
 pub trait Append: Send + Sync + 'static {
+    /// The shards that may be written now.
+    fn shards(&self) -> ShardCounts;
+
     /// Has the shard store these batches as one entry of its log, and answers when they can be read: with what became
     /// of each, in order.
     fn append(
@@ -54,10 +57,11 @@ impl AppendError {
     }
 }
 
-/// A lane for each shard.
+/// A lane for each shard that is written.
 pub struct Lanes {
     append: Arc<dyn Append>,
-    lanes: Vec<(ShardId, Arc<Lane>)>,
+    /// Made when a shard is first written.
+    lanes: RwLock<HashMap<ShardId, Arc<Lane>>>,
     meters: Arc<Meters>,
     /// Bytes gathered into one entry.
     gather: usize,
@@ -86,16 +90,28 @@ struct Waiting {
 }
 
 impl Lanes {
-    pub fn new(settings: &Settings, shards: ShardCounts, append: Arc<dyn Append>, meters: Arc<Meters>) -> Lanes {
-        let shards = Signal::ALL.into_iter().flat_map(|signal| shards.shards(signal));
+    pub fn new(settings: &Settings, append: Arc<dyn Append>, meters: Arc<Meters>) -> Lanes {
         Lanes {
             append,
-            lanes: shards.map(|shard| (shard, Arc::default())).collect(),
+            lanes: RwLock::default(),
             meters,
             gather: settings.gather.as_usize(),
             most: settings.appends.max(1),
             timeout: settings.append_timeout,
         }
+    }
+
+    /// The shards that may be written now.
+    pub fn shards(&self) -> ShardCounts {
+        self.append.shards()
+    }
+
+    fn lane(&self, shard: ShardId) -> Arc<Lane> {
+        if let Some(lane) = self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
+            return Arc::clone(lane);
+        }
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(shard).or_default())
     }
 
     /// Waits until the shard has stored the batch. A batch that comes alone goes at once; while as many entries as may
@@ -106,8 +122,7 @@ impl Lanes {
         batch: Batch,
         claim: Arc<Claim>,
     ) -> Result<Appended, AppendError> {
-        let lane = self.lanes.iter().find(|(id, _)| *id == shard).map(|(_, lane)| Arc::clone(lane));
-        let lane = lane.ok_or_else(|| AppendError::new(Reason::Internal, format!("there is no shard {shard}")))?;
+        let lane = self.lane(shard);
         let deadline = Instant::now() + self.timeout;
         let (reply, answer) = oneshot::channel();
         let begins = {

@@ -13,7 +13,7 @@ use crate::{loki, remote_write, route};
 use axum::body::{Body, Bytes};
 use futures::future::join_all;
 use http::HeaderMap;
-use model::{ByteSize, ShardCounts, ShardId, Signal, TimeRange};
+use model::{ByteSize, ShardId, Signal, TimeRange};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
@@ -24,7 +24,6 @@ use wire::batch::Batch;
 /// Takes pushes and has them stored. Shared by all connections.
 pub struct Distributor {
     settings: Settings,
-    shards: ShardCounts,
     limits: Arc<LimitTable>,
     lanes: Arc<Lanes>,
     budget: Arc<Budget>,
@@ -61,22 +60,15 @@ struct Prepared {
 }
 
 impl Distributor {
-    /// `shards`: how many the cluster has.
-    pub fn new(
-        settings: Settings,
-        shards: ShardCounts,
-        limits: Arc<LimitTable>,
-        append: Arc<dyn Append>,
-    ) -> Distributor {
+    pub fn new(settings: Settings, limits: Arc<LimitTable>, append: Arc<dyn Append>) -> Distributor {
         let meters = Arc::new(Meters::default());
         Distributor {
-            lanes: Arc::new(Lanes::new(&settings, shards, append, Arc::clone(&meters))),
+            lanes: Arc::new(Lanes::new(&settings, append, Arc::clone(&meters))),
             budget: Arc::new(Budget::new(settings.inflight)),
             tenants: Tenants::default(),
             known: Known::new(settings.known_series),
             threads: Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get())),
             settings,
-            shards,
             limits,
             meters,
         }
@@ -156,8 +148,11 @@ impl Distributor {
         let batches = match checked.empty {
             true => Vec::new(),
             false => {
-                let shards =
-                    ring::shards_of(admitted.tenant(), signal, self.shards.of(signal), admitted.limits().shards);
+                let total = self.lanes.shards().of(signal);
+                if total == 0 {
+                    return Err(PushError::NoShards { signal });
+                }
+                let shards = ring::shards_of(admitted.tenant(), signal, total, admitted.limits().shards);
                 route::batches(admitted, &shards, checked)?
             }
         };

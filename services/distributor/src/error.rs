@@ -1,7 +1,7 @@
 //! Why a push is refused, in words for whoever runs the agent.
 
 use crate::append::AppendError;
-use model::{ByteSize, Reason, TenantId};
+use model::{ByteSize, Reason, Signal, TenantId};
 use std::time::Duration;
 use tenancy::TenancyError;
 use wire::error::DecodeError;
@@ -42,6 +42,8 @@ pub enum PushError {
     Slow { limit: Duration },
     #[error("the body ended before it was complete: {why}")]
     Incomplete { why: String },
+    #[error("no shard of {signal} is known yet: this distributor has not heard from an ingester, or none has begun")]
+    NoShards { signal: Signal },
     #[error("{}", .0.text)]
     Append(AppendError),
     #[error("{0}")]
@@ -59,7 +61,7 @@ impl PushError {
             PushError::NoStreams => Reason::Unprocessable,
             PushError::Rate { .. } => Reason::OverLimit,
             // Not "over limit": Prometheus drops what is answered with 429, and waits after 503.
-            PushError::TenantBusy { .. } | PushError::Busy { .. } => Reason::Unavailable,
+            PushError::TenantBusy { .. } | PushError::Busy { .. } | PushError::NoShards { .. } => Reason::Unavailable,
             PushError::Slow { .. } => Reason::Timeout,
             PushError::Append(error) => error.reason,
             PushError::Internal(_) => Reason::Internal,

@@ -1,8 +1,9 @@
-//! Appends over gRPC to the shard leaders: in this process or in another one.
+//! Appends over gRPC to the shard leaders, wherever they are.
 
 use crate::append::{Append, AppendError, Appended, Refusal};
 use futures::future::BoxFuture;
-use model::{Reason, ShardId};
+use mesh::Directory;
+use model::{Reason, ShardCounts, ShardId};
 use std::time::Duration;
 use tokio::time::Instant;
 use transport::v1::{AppendReply, AppendRequest, ingest_client::IngestClient};
@@ -13,22 +14,25 @@ use wire::batch::{Batch, Entry};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub struct Leaders {
-    client: IngestClient<Link>,
+    directory: Directory,
 }
 
 impl Leaders {
-    pub fn new(link: Link) -> Leaders {
-        Leaders { client: IngestClient::new(link).max_decoding_message_size(MAX_MESSAGE) }
+    pub fn new(directory: Directory) -> Leaders {
+        Leaders { directory }
     }
 
+    /// A batch is known by its content, so a leader that is asked twice stores it once.
     async fn send(&self, shard: ShardId, batches: Vec<Batch>, deadline: Instant) -> Result<Vec<Appended>, AppendError> {
-        let count = batches.len();
         let request = AppendRequest { shard: Some(rows::shard(shard)), entry: Entry::encode_batches(&batches) };
-        let mut client = self.client.clone();
-        match tokio::time::timeout_at(deadline, client.append(request)).await {
-            Ok(Ok(reply)) => read(shard, count, reply.into_inner()),
-            Ok(Err(error)) => Err(failed(&error)),
-            Err(_) => Err(late(shard)),
+        let call = |link: Link| {
+            let mut client = IngestClient::new(link).max_decoding_message_size(MAX_MESSAGE);
+            let request = request.clone();
+            async move { client.append(request).await }
+        };
+        match self.directory.ask(shard, deadline, call).await {
+            Ok(reply) => read(shard, batches.len(), reply.into_inner()),
+            Err(error) => Err(failed(&error)),
         }
     }
 }
@@ -53,12 +57,11 @@ fn failed(error: &tonic::Status) -> AppendError {
     AppendError { reason, text, retry_after: later.then_some(RETRY_AFTER) }
 }
 
-fn late(shard: ShardId) -> AppendError {
-    let text = format!("shard {shard} did not store the rows in time (distributor.append_timeout)");
-    AppendError { reason: Reason::Unavailable, text, retry_after: Some(RETRY_AFTER) }
-}
-
 impl Append for Leaders {
+    fn shards(&self) -> ShardCounts {
+        self.directory.table().writable()
+    }
+
     fn append(
         &self,
         shard: ShardId,

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ouro_distributor::standalone()
+    ouro_distributor::standalone(std::env::args_os())
 }

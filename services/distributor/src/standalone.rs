@@ -1,24 +1,27 @@
-//! A distributor as a process of its own: HTTP in front, an ingester behind.
+//! A distributor as a process of its own: HTTP in front, the ingesters of its cluster behind.
 
 use crate::{Distributor, Leaders, Settings, router};
-use model::ShardCounts;
+use mesh::{Directory, Mesh, Page};
+use model::Role;
 use node::Node;
 use node::process::{self, ProcessSettings};
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{LimitTable, Limits, Overrides};
+use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Process {
     /// Address and port of the push API.
     listen: SocketAddr,
-    /// Where the ingester is, `http://host:port`.
-    ingester: String,
-    /// How many shards each signal has; the same in every service.
-    shards: ShardCounts,
+    /// Its place in the cluster.
+    cluster: cluster::Settings,
+    /// Who it is to other members.
+    tls: identity::Settings,
     /// What every tenant may do.
     limits: Limits,
     /// The door for pushes.
@@ -31,8 +34,8 @@ impl Default for Process {
     fn default() -> Process {
         Process {
             listen: SocketAddr::from(([127, 0, 0, 1], 3101)),
-            ingester: "http://127.0.0.1:4100".into(),
-            shards: ShardCounts::default(),
+            cluster: cluster::Settings::default(),
+            tls: identity::Settings::default(),
             limits: Limits::default(),
             distributor: Settings::default(),
             log: telemetry::Settings::default(),
@@ -46,23 +49,32 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
-        transport::link::uri("ingester", &self.ingester).map(drop)
+        self.cluster.check().map_err(|e| e.to_string())
+    }
+
+    fn render(&self) -> String {
+        settings::render(self)
     }
 }
 
 /// Reads the settings and serves until told to stop.
-pub fn standalone() -> ExitCode {
-    process::main(|settings: Process, node: Node, _| async move {
-        let leaders = Leaders::new(transport::link::to(transport::link::uri("ingester", &settings.ingester)?));
+pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::main(args, |settings: Process, node: Node, _| async move {
+        let config = settings.render().into();
+        let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Distributor, mesh::random_id()).await;
+        let joining = opened.map_err(|e| e.to_string())?;
+        let directory = Directory::of(joining.mesh().clone());
         let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
-        let distributor = Distributor::new(settings.distributor, settings.shards, limits, Arc::new(leaders));
-        let listen = settings.listen;
-        let listener =
-            tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        let at = listener.local_addr().map_err(|e| e.to_string())?;
-        println!("distributor is ready: push to http://{at}, rows go to {}", settings.ingester);
+        let leaders = Arc::new(Leaders::new(directory.clone()));
+        let distributor = Arc::new(Distributor::new(settings.distributor, limits, leaders));
+        let routes = router(distributor.clone());
+        let mesh = joining.serve(Routes::default(), routes.clone(), &node);
         let mut stopping = node.stopping();
-        let served = axum::serve(listener, router(Arc::new(distributor)));
-        served.with_graceful_shutdown(async move { stopping.wait().await }).await.map_err(|e| e.to_string())
+        node.spawn("distributor: placement", directory.clone().follow(async move { stopping.wait().await }));
+        let meters = Arc::new(move |out: &mut telemetry::Exposition| distributor.write_meters(out));
+        let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };
+        let served = mesh::api(settings.listen, routes, page, &node, "distributor", "push to").await;
+        mesh.leave().await;
+        served
     })
 }

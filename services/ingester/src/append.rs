@@ -13,6 +13,9 @@ use std::time::Duration;
 use transport::v1;
 use wire::batch::{Batch, Entry};
 
+/// How long a new leader may take to put what its log has into a head before writes look elsewhere.
+const REPLAY: Duration = Duration::from_secs(10);
+
 /// Bytes of batches that are being logged and applied, and the limit of them.
 #[derive(Debug)]
 pub struct InFlight {
@@ -57,6 +60,8 @@ pub async fn append<H: Head>(
     compute: &Compute,
 ) -> Result<v1::AppendReply, Error> {
     let batches = read(shard, entry.clone())?;
+    // What a head without all rows would let in could contradict them.
+    shard.serving(REPLAY).await?;
     let head = shard.head();
     let admitted = compute.run(Pool::Writes, move || admit(&*head, batches, window)).await?;
     let untouched = admitted.iter().all(|a| a.refused.is_empty() && a.batch.is_some());

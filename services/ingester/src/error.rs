@@ -8,12 +8,26 @@ pub enum Error {
     /// No row was changed or dropped by the try.
     #[error("the log in {} cannot be opened: {why}{}", folder.display(), advice(why))]
     Open { folder: PathBuf, why: String },
+    #[error("the folder {} cannot be used: {error}", folder.display())]
+    Folder { folder: PathBuf, error: std::io::Error },
+    #[error("group {} is not kept here", group.0)]
+    NoGroup { group: model::GroupId },
     #[error("shard {shard} is not kept here")]
     NotHere { shard: ShardId },
+    #[error("shard {shard} is not led here, {}", match leader { Some(node) => format!("node {node} leads it"), None => "and no leader is known".to_owned() })]
+    NotLeading { shard: ShardId, leader: Option<consensus::Node> },
     #[error("shard {shard}: {source}")]
     Consensus { shard: ShardId, source: consensus::Error },
     #[error("the control group: {0}")]
     Control(consensus::Error),
+    #[error("node {node} is not among the ingesters that are known now")]
+    NoPeer { node: u64 },
+    #[error("node {node}: {why}")]
+    Peer { node: u64, why: String },
+    #[error("the control group refused: {why}")]
+    Placement { why: String },
+    #[error(transparent)]
+    Mesh(#[from] mesh::Error),
     #[error("heads take {used} of memory, the limit is {limit} (ingester.memory.heads): flushing makes room")]
     HeadsFull { used: ByteSize, limit: ByteSize },
     #[error("batches on their way take {used}, the limit is {limit} (ingester.memory.in_flight)")]
@@ -47,17 +61,42 @@ impl Error {
         match self {
             Error::Consensus { source, .. } | Error::Control(source) => source.reason(),
             Error::NotHere { .. }
+            | Error::NotLeading { .. }
+            | Error::NoGroup { .. }
+            | Error::NoPeer { .. }
+            | Error::Peer { .. }
             | Error::Reads { .. }
             | Error::HeadsFull { .. }
             | Error::Busy { .. }
             | Error::StoreAway { .. } => Reason::Unavailable,
-            Error::Open { .. } => Reason::Unavailable,
+            Error::Open { .. } | Error::Folder { .. } | Error::Mesh(_) => Reason::Unavailable,
             Error::Entry(error) => error.reason(),
             Error::Signal { .. } => Reason::BadInput,
             Error::Logs(error) => error.reason(),
             Error::Metrics(error) => error.reason(),
             Error::Store(error) => error.reason(),
-            Error::Catalog(_) | Error::Refused { .. } | Error::Snapshot(_) | Error::Log { .. } => Reason::Internal,
+            Error::Catalog(_)
+            | Error::Placement { .. }
+            | Error::Refused { .. }
+            | Error::Snapshot(_)
+            | Error::Log { .. } => Reason::Internal,
+        }
+    }
+    /// As it travels to other services. What another node should be asked says so, and which.
+    pub fn status(&self) -> tonic::Status {
+        let status = transport::status::grpc(self.reason(), self.to_string());
+        match self {
+            Error::NotLeading { leader, .. }
+            | Error::Consensus { source: consensus::Error::NotLeader { leader, .. }, .. }
+            | Error::Control(consensus::Error::NotLeader { leader, .. }) => {
+                transport::status::elsewhere(status, leader.map(|node| node.0))
+            }
+            Error::NotHere { .. }
+            | Error::Consensus {
+                source: consensus::Error::Lost { .. } | consensus::Error::Stopping | consensus::Error::Timeout { .. },
+                ..
+            } => transport::status::elsewhere(status, None),
+            _ => status,
         }
     }
 }

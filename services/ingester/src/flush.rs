@@ -1,14 +1,15 @@
 //! Writes heads to the object store, in the order that makes every row appear once.
 //!
 //! Cut the head at an applied index; write one segment; have the catalog take it, which it does only where the shard's
-//! last segment ended; log that it is flushed, which drops the cut rows; cut the log. A crash between any two steps
-//! leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
+//! last segment ended; log that it is flushed, which drops the cut rows and lets every replica cut its log. A crash
+//! between any two steps leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
 
 use crate::control::Control;
 use crate::error::Error;
 use crate::settings::FlushSettings;
 use crate::shard::{Cut, Shard};
 use crate::signal::Head;
+use crate::snapshot::Flushed;
 use block::{Directory, SegmentMeta};
 use bytes::Bytes;
 use catalog::{Command, Reply, SegmentEntry, TenantEntry};
@@ -50,11 +51,13 @@ pub struct Counts {
 }
 
 impl Flusher {
-    /// Flushes a shard whenever it is due, until the process stops.
+    /// Flushes a shard whenever it is due, as long as this node leads it, until it is closed or the process stops.
     pub async fn keep<H: Head>(self, shard: Arc<Shard<H>>, mut stopping: Stopping) {
+        let mut closed = shard.closed.subscribe();
         loop {
             let wanted = tokio::select! {
                 () = stopping.wait() => return,
+                _ = closed.wait_for(|closed| *closed) => return,
                 () = tokio::time::sleep(self.settings.check) => false,
                 () = shard.wanted.notified() => true,
             };
@@ -64,6 +67,7 @@ impl Flusher {
             tokio::select! {
                 // What was not flushed stays in the log.
                 () = stopping.wait() => return,
+                _ = closed.wait_for(|closed| *closed) => return,
                 result = self.flush_through(&shard, shard.rows_through()) => if let Err(error) = result {
                     tracing::error!(shard = %shard.id, %error, "the flush failed; its rows stay in the log and it will be tried again");
                     self.counts.failures.fetch_add(1, Ordering::Relaxed);
@@ -99,20 +103,18 @@ impl Flusher {
     /// Flushes what was applied so far. Waits for the object store as long as it takes.
     pub async fn flush<H: Head>(&self, shard: &Arc<Shard<H>>) -> Result<(), Error> {
         let Some(term) = *shard.led.borrow() else { return Ok(()) };
-        let Some(cut) = shard.cut()? else { return self.release(shard).await };
+        let Some(cut) = shard.cut()? else { return Ok(()) };
         fail::fail_point!("flush::after_cut");
         let known = self.control.catalog().shard(shard.id);
         if known.through >= cut.through {
             // An earlier try got as far as the catalog.
-            self.log_flushed(shard, known.through, known.version).await?;
-            return self.release(shard).await;
+            return self.log_flushed(shard, known.through, known.version).await;
         }
         let (entry, data) = self.encode(shard, cut, term).await?;
         fail::fail_point!("flush::after_encode");
         self.upload(&entry.name, data).await;
         fail::fail_point!("flush::after_upload");
-        self.publish(shard, entry).await?;
-        self.release(shard).await
+        self.publish(shard, entry).await
     }
 
     /// Encodes on the pool that lets one flush at a time use memory.
@@ -185,23 +187,14 @@ impl Flusher {
         Ok(())
     }
 
+    /// Logs how far the shard is flushed, with what stands for all that came before: each replica cuts its log by it.
     async fn log_flushed<H: Head>(&self, shard: &Shard<H>, through: u64, version: u64) -> Result<(), Error> {
-        let logged = shard.group()?.propose_urgent(Entry::Flushed { through, version }.encode()).await;
+        let snapshot = shard.snapshot(Flushed { through, version });
+        let entry = Entry::Flushed { through, version }.encode();
+        let logged = shard.group()?.propose_cut(entry, through, snapshot).await;
         logged.map_err(|source| Error::Consensus { shard: shard.id, source })?;
         fail::fail_point!("flush::after_flushed");
         shard.head().forget_idle();
-        Ok(())
-    }
-
-    /// Cuts the log up to the last flush.
-    async fn release<H: Head>(&self, shard: &Shard<H>) -> Result<(), Error> {
-        let (through, snapshot) = shard.snapshot();
-        let group = shard.group()?;
-        if through > 0 && group.status().first <= through {
-            let cut = group.compact(through, snapshot).await;
-            cut.map_err(|source| Error::Consensus { shard: shard.id, source })?;
-            fail::fail_point!("flush::after_compact");
-        }
         Ok(())
     }
 }

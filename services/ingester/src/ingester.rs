@@ -4,17 +4,17 @@ use crate::append::{self, InFlight};
 use crate::control::Control;
 use crate::error::Error;
 use crate::flush::{Away, Counts, Flusher};
-use crate::lead;
+use crate::keeper::Keeper;
 use crate::logs_head::LogsHead;
-use crate::machine::Machine;
 use crate::metrics_head::MetricsHead;
+use crate::peers::Peers;
 use crate::select::{self, Messages};
 use crate::settings::{MemorySettings, Settings};
 use crate::shard::Shard;
+use crate::shards::Shards;
 use crate::signal::{Head, Question, Stats};
-use crate::snapshot::Flushed;
 use bytes::Bytes;
-use consensus::{Host, NoPeers};
+use consensus::{Group, Host, NoPeers};
 use model::{ByteSize, GroupId, ShardCounts, ShardId, Signal, TenantId, TimeRange};
 use node::{Compute, Node};
 use objects::Store;
@@ -29,10 +29,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use transport::{rows, status, v1};
 
-/// The name of this node in Raft, while it is the only one.
-const ME: consensus::Node = consensus::Node(1);
+/// The name in Raft of a node that is the only one.
+const ALONE: consensus::Node = consensus::Node(1);
 /// How often the log is asked whether an idle group holds its oldest segment.
 const PRESSURE_CHECK: Duration = Duration::from_secs(2);
+/// How long a request for a newer placement waits for one.
+const PLACEMENT_WAIT: Duration = Duration::from_secs(10);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -42,9 +44,11 @@ pub struct Ingester {
 
 struct Inner {
     host: Host,
+    me: consensus::Node,
+    peers: Peers,
     control: Control,
-    logs: Vec<Arc<Shard<LogsHead>>>,
-    metrics: Vec<Arc<Shard<MetricsHead>>>,
+    logs: Arc<Shards<LogsHead>>,
+    metrics: Arc<Shards<MetricsHead>>,
     limits: Arc<LimitTable>,
     compute: Compute,
     memory: MemorySettings,
@@ -52,6 +56,14 @@ struct Inner {
     in_flight: InFlight,
     counts: Arc<Counts>,
     away: watch::Receiver<Option<Away>>,
+}
+
+/// A log that is open, with the control group.
+pub(crate) struct Opened {
+    pub host: Host,
+    pub me: consensus::Node,
+    pub control: Control,
+    pub peers: Peers,
 }
 
 /// How an ingester is.
@@ -62,7 +74,8 @@ pub struct Health {
 }
 
 impl Ingester {
-    /// Opens the log under `data` and all shards. Returns once each can be written and read.
+    /// Opens the log under `data` as the only ingester there is, with at least so many shards. Returns once each can be
+    /// written and read.
     pub async fn open(
         data: &Path,
         settings: &Settings,
@@ -84,9 +97,27 @@ impl Ingester {
         store: Store,
         node: &Node,
     ) -> Result<Ingester, Error> {
-        let host = Host::open(folder, ME, settings.consensus.clone(), Arc::new(NoPeers));
+        let host = Host::open(folder, ALONE, settings.consensus.clone(), Arc::new(NoPeers));
         let host = host.map_err(Error::Control)?;
-        let control = Control::open(&host, ME).await?;
+        let control = Control::open(&host, &[ALONE], Peers::none())?;
+        control.lead().await?;
+        let opened = Opened { host, me: ALONE, control, peers: Peers::none() };
+        let (keeper, ingester) = Ingester::assemble(opened, settings, limits, store, node);
+        let table = keeper.place_all(shards).await?;
+        keeper.open(&table)?;
+        keeper.lead_all().await?;
+        node.spawn("ingester: log pressure", ingester.clone().watch_pressure(node.clone()));
+        Ok(ingester)
+    }
+
+    pub(crate) fn assemble(
+        opened: Opened,
+        settings: &Settings,
+        limits: Arc<LimitTable>,
+        store: Store,
+        node: &Node,
+    ) -> (Keeper, Ingester) {
+        let Opened { host, me, control, peers } = opened;
         let (away, watched) = watch::channel(None);
         let flusher = Flusher {
             control: control.clone(),
@@ -96,48 +127,100 @@ impl Ingester {
             counts: Arc::default(),
             away,
         };
-        let open = Opening { host: &host, flusher: &flusher, node };
-        let logs = open.shards::<LogsHead>(shards.shards(Signal::Logs), &settings.logs).await?;
-        let metrics = open.shards::<MetricsHead>(shards.shards(Signal::Metrics), &settings.metrics).await?;
+        let keeper = Keeper {
+            host: host.clone(),
+            me,
+            flusher,
+            node: node.clone(),
+            logs: Arc::default(),
+            metrics: Arc::default(),
+            logs_settings: settings.logs.clone(),
+            metrics_settings: settings.metrics,
+        };
         let inner = Inner {
             control,
-            logs,
-            metrics,
+            logs: keeper.logs.clone(),
+            metrics: keeper.metrics.clone(),
             limits,
             compute: node.compute().clone(),
             memory: settings.memory.clone(),
             reads: Arc::new(Semaphore::new(settings.reads)),
             in_flight: InFlight::new(settings.memory.in_flight),
-            counts: flusher.counts.clone(),
+            counts: keeper.flusher.counts.clone(),
             away: watched,
             host,
+            me,
+            peers,
         };
-        let ingester = Ingester { inner: Arc::new(inner) };
-        node.spawn("ingester: log pressure", ingester.clone().watch_pressure(node.clone()));
-        Ok(ingester)
+        (keeper, Ingester { inner: Arc::new(inner) })
     }
 
     /// The group that holds the log's oldest segment is flushed, so that the segment can go.
-    async fn watch_pressure(self, node: Node) {
+    pub(crate) async fn watch_pressure(self, node: Node) {
         let mut stopping = node.stopping();
         loop {
             tokio::select! {
                 () = stopping.wait() => return,
                 () = tokio::time::sleep(PRESSURE_CHECK) => {}
             }
+            self.inner.control.tidy().await;
             if let Some(oldest) = self.inner.host.journal_pressure() {
                 self.relieve(oldest).await;
             }
         }
     }
 
-    /// Groups without rows hold segments by entries of Raft's own; to cut those costs little, so all of them are.
+    /// Entries of Raft's own, which hold segments too, are let go of by the host.
     async fn relieve(&self, oldest: GroupId) {
         tracing::debug!(group = oldest.0, "the log is short of room: its oldest segment is flushed");
-        self.inner.control.cut().await;
-        let oldest = ShardId::from_group(oldest);
-        wake(&self.inner.logs, oldest);
-        wake(&self.inner.metrics, oldest);
+        let Some(shard) = ShardId::from_group(oldest) else { return self.inner.control.cut().await };
+        let Ok(group) = self.group(oldest) else { return };
+        match group.status().leader {
+            Some(leader) if leader != self.inner.me => {
+                if let Err(error) = self.inner.peers.flush(leader.0, shard).await {
+                    tracing::warn!(%shard, %error, "the log is short of room, and the leader of its oldest shard does not flush");
+                }
+            }
+            _ => self.want(shard),
+        }
+    }
+
+    fn want(&self, shard: ShardId) {
+        match shard.signal {
+            Signal::Logs => self.inner.logs.find(shard).iter().for_each(|shard| want(shard)),
+            Signal::Metrics => self.inner.metrics.find(shard).iter().for_each(|shard| want(shard)),
+        }
+    }
+
+    pub(crate) fn me(&self) -> consensus::Node {
+        self.inner.me
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        self.inner.host.clone()
+    }
+
+    /// A group that is open here.
+    pub(crate) fn group(&self, id: GroupId) -> Result<Group, Error> {
+        match ShardId::from_group(id) {
+            None if id == GroupId::CONTROL => self.inner.control.group().cloned(),
+            None => Err(Error::NoGroup { group: id }),
+            Some(shard) => match shard.signal {
+                Signal::Logs => self.inner.logs.find(shard)?.group().cloned(),
+                Signal::Metrics => self.inner.metrics.find(shard)?.group().cloned(),
+            },
+        }
+    }
+
+    /// All groups that are open here, and whether this node leads each and has applied what came before.
+    pub(crate) fn groups(&self) -> Vec<(Group, bool)> {
+        fn of<H: Head>(shards: &Shards<H>) -> Vec<(Group, bool)> {
+            let group = |shard: &Arc<Shard<H>>| Some((shard.group().ok()?.clone(), shard.led.borrow().is_some()));
+            shards.all().iter().filter_map(group).collect()
+        }
+        let control = self.inner.control.group().ok().map(|group| (group.clone(), self.inner.control.led().is_some()));
+        let shards = of(&self.inner.logs).into_iter().chain(of(&self.inner.metrics));
+        control.into_iter().chain(shards).collect()
     }
 
     pub fn control(&self) -> &Control {
@@ -154,8 +237,7 @@ impl Ingester {
     }
 
     fn heads_memory(&self) -> u64 {
-        let logs: u64 = self.inner.logs.iter().map(|shard| shard.memory()).sum();
-        logs + self.inner.metrics.iter().map(|shard| shard.memory()).sum::<u64>()
+        self.inner.logs.memory() + self.inner.metrics.memory()
     }
 
     async fn append(&self, request: v1::AppendRequest) -> Result<v1::AppendReply, Error> {
@@ -163,18 +245,16 @@ impl Ingester {
         let shard = rows::shard_id(request.shard).map_err(|_| Error::Entry(wire::error::DecodeError::Truncated))?;
         let used = self.heads_memory();
         if used > inner.memory.heads.0 {
-            inner.logs.iter().for_each(|shard| want(shard));
-            inner.metrics.iter().for_each(|shard| want(shard));
+            inner.logs.all().iter().for_each(|shard| want(shard));
+            inner.metrics.all().iter().for_each(|shard| want(shard));
             return Err(Error::HeadsFull { used: ByteSize(used), limit: inner.memory.heads });
         }
         let _charge = inner.in_flight.charge(request.entry.len() as u64)?;
         let limits = inner.limits.clone();
         let window = move |tenant: &TenantId| limits.of(tenant).out_of_order_window;
         match shard.signal {
-            Signal::Logs => append::append(find(&inner.logs, shard)?, request.entry, window, &inner.compute).await,
-            Signal::Metrics => {
-                append::append(find(&inner.metrics, shard)?, request.entry, window, &inner.compute).await
-            }
+            Signal::Logs => append::append(&inner.logs.find(shard)?, request.entry, window, &inner.compute).await,
+            Signal::Metrics => append::append(&inner.metrics.find(shard)?, request.entry, window, &inner.compute).await,
         }
     }
 
@@ -193,24 +273,25 @@ impl Ingester {
         };
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
-            Signal::Logs => match find(&inner.logs, shard) {
-                Ok(shard) => select::select(shard, question, request.max_bytes, reads).await,
+            Signal::Logs => match inner.logs.find(shard) {
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
                 Err(error) => Err(error),
             },
-            Signal::Metrics => match find(&inner.metrics, shard) {
-                Ok(shard) => select::select(shard, question, request.max_bytes, reads).await,
+            Signal::Metrics => match inner.metrics.find(shard) {
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
                 Err(error) => Err(error),
             },
         };
-        messages.map_err(|e| status::grpc(e.reason(), e.to_string()))
+        messages.map_err(|e| e.status())
     }
 
-    /// Asks for a flush of every shard; with `wait`, returns once all rows that were acked before are in the object store.
+    /// Asks for a flush of every shard that this node leads; with `wait`, returns once all their rows that were acked
+    /// before are in the object store, or another node leads them.
     pub async fn flush(&self, wait: bool) {
-        let before = self.inner.logs.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)));
-        let before: Vec<_> = before
-            .chain(self.inner.metrics.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s))))
-            .collect();
+        let (logs, metrics) = (self.inner.logs.all(), self.inner.metrics.all());
+        let before = logs.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)));
+        let before: Vec<_> =
+            before.chain(metrics.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)))).collect();
         for (mut progress, through, ()) in before.into_iter().filter(|_| wait) {
             // The sender lives as long as the shard.
             let _ = progress.wait_for(|flushed| *flushed >= through).await;
@@ -228,8 +309,8 @@ impl Ingester {
             inner.in_flight.used(),
             inner.counts.failures.load(Ordering::Relaxed),
         );
-        self.head_meters(out, Signal::Logs, &inner.logs.iter().map(|s| s.stats()).collect::<Vec<_>>());
-        self.head_meters(out, Signal::Metrics, &inner.metrics.iter().map(|s| s.stats()).collect::<Vec<_>>());
+        self.head_meters(out, Signal::Logs, &inner.logs.all().iter().map(|s| s.stats()).collect::<Vec<_>>());
+        self.head_meters(out, Signal::Metrics, &inner.metrics.all().iter().map(|s| s.stats()).collect::<Vec<_>>());
     }
 
     fn head_meters(&self, out: &mut Exposition, signal: Signal, stats: &[Stats]) {
@@ -237,63 +318,28 @@ impl Ingester {
     }
 }
 
-/// Wakes the flushes of one shard, and of those that have nothing to flush but may have a log to cut.
-fn wake<H: Head>(shards: &[Arc<Shard<H>>], named: Option<ShardId>) {
-    shards.iter().filter(|s| Some(s.id) == named || s.stats().rows == 0).for_each(|s| s.wanted.notify_one());
-}
-
 fn want<H: Head>(shard: &Shard<H>) {
     shard.wanted.notify_one();
-}
-
-fn find<H: Head>(shards: &[Arc<Shard<H>>], id: ShardId) -> Result<&Arc<Shard<H>>, Error> {
-    shards.get(id.index as usize).ok_or(Error::NotHere { shard: id })
-}
-
-/// What opening a shard needs.
-struct Opening<'a> {
-    host: &'a Host,
-    flusher: &'a Flusher,
-    node: &'a Node,
-}
-
-impl Opening<'_> {
-    /// Opens all shards of a signal, then waits for all: their logs are replayed side by side.
-    async fn shards<H: Head>(
-        &self,
-        ids: impl Iterator<Item = ShardId>,
-        settings: &H::Settings,
-    ) -> Result<Vec<Arc<Shard<H>>>, Error> {
-        let mut shards = Vec::new();
-        for id in ids {
-            let known = self.flusher.control.catalog().shard(id);
-            let shard = Shard::<H>::new(id, settings, Flushed { through: known.through, version: known.version });
-            let group = self.host.group(id.group(), &[ME], Box::new(Machine(shard.clone())));
-            group.map_err(|source| Error::Consensus { shard: id, source })?;
-            shards.push(shard);
-        }
-        for shard in &shards {
-            let led = lead::wait(shard.group()?, &shard.led).await;
-            led.map_err(|source| Error::Consensus { shard: shard.id, source })?;
-            let keep = self.flusher.clone().keep(shard.clone(), self.node.stopping());
-            self.node.spawn(format!("ingester: flushes of {}", shard.id), keep);
-        }
-        Ok(shards)
-    }
 }
 
 #[tonic::async_trait]
 impl v1::ingest_server::Ingest for Ingester {
     async fn append(&self, request: Request<v1::AppendRequest>) -> Result<Response<v1::AppendReply>, Status> {
         let reply = Ingester::append(self, request.into_inner()).await;
-        reply.map(Response::new).map_err(|e| status::grpc(e.reason(), e.to_string()))
+        reply.map(Response::new).map_err(|e| e.status())
     }
 
     async fn flush(&self, request: Request<v1::FlushRequest>) -> Result<Response<v1::FlushReply>, Status> {
+        let v1::FlushRequest { wait, shard } = request.into_inner();
+        if shard.is_some() {
+            let shard = rows::shard_id(shard).map_err(|e| status::grpc(model::Reason::BadInput, e.to_string()))?;
+            self.want(shard);
+            return Ok(Response::new(v1::FlushReply::default()));
+        }
         let counts = &self.inner.counts;
         let count = || (counts.rows.load(Ordering::Relaxed), counts.segments.load(Ordering::Relaxed));
         let before = count();
-        Ingester::flush(self, request.into_inner().wait).await;
+        Ingester::flush(self, wait).await;
         let after = count();
         Ok(Response::new(v1::FlushReply { rows: after.0 - before.0, segments: after.1 - before.1 }))
     }
@@ -320,8 +366,17 @@ impl v1::control_server::Control for Ingester {
     }
 
     async fn propose(&self, request: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeReply>, Status> {
-        let reply = self.inner.control.propose_raw(request.into_inner().command).await;
-        let reply = reply.map_err(|e| status::grpc(e.reason(), e.to_string()))?;
+        let v1::ProposeRequest { command, forwarded } = request.into_inner();
+        let reply = self.inner.control.propose_catalog(command, !forwarded).await;
+        let reply = reply.map_err(|e| e.status())?;
         Ok(Response::new(v1::ProposeReply { reply }))
+    }
+
+    async fn placement(&self, request: Request<v1::PlacementRequest>) -> Result<Response<v1::PlacementReply>, Status> {
+        let known = request.into_inner().known;
+        let table = self.inner.control.newer(known, PLACEMENT_WAIT).await;
+        let version = table.version();
+        let bytes = if version == known { Bytes::new() } else { table.encode().into() };
+        Ok(Response::new(v1::PlacementReply { version, table: bytes }))
     }
 }

@@ -1,28 +1,40 @@
 //! What the log's thread calls: a shard as a replicated state machine.
 
+use crate::control::Control;
 use crate::shard::Shard;
 use crate::signal::Head;
+use crate::snapshot::Flushed;
 use bytes::Bytes;
-use consensus::{Committed, Group, StateMachine};
+use consensus::{Committed, Follow, Group, StateMachine};
 use prost::Message;
 use std::sync::Arc;
 
-pub struct Machine<H: Head>(pub Arc<Shard<H>>);
+pub struct Machine<H: Head> {
+    pub shard: Arc<Shard<H>>,
+    pub control: Control,
+}
 
 impl<H: Head> StateMachine for Machine<H> {
+    /// Followers keep the log, and have no head.
+    fn follows(&self) -> Follow {
+        Follow::Keep
+    }
+
     fn opened(&mut self, group: &Group) {
-        self.0.attach(group.clone());
+        self.shard.attach(group.clone());
     }
 
     fn apply(&mut self, entry: Committed) -> Bytes {
-        self.0.apply(entry.index, entry.data, entry.slice).encode_to_vec().into()
+        self.shard.apply(entry.index, entry.data, entry.slice).encode_to_vec().into()
     }
 
     fn restore(&mut self, index: u64, snapshot: Bytes) {
-        self.0.restore(index, snapshot);
+        // What the catalog knows to be in segments is not put into the head again.
+        let known = self.control.catalog().shard(self.shard.id);
+        self.shard.restore(index, snapshot, Flushed { through: known.through, version: known.version });
     }
 
     fn lead(&mut self, term: Option<u64>) {
-        self.0.led.send_replace(term);
+        self.shard.lead(term);
     }
 }

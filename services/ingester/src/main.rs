@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ouro_ingester::standalone()
+    ouro_ingester::standalone(std::env::args_os())
 }

@@ -9,13 +9,16 @@ use model::{BatchId, ShardId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use transport::v1;
 use wire::batch::{Batch, Entry};
 
 pub struct Shard<H: Head> {
     pub id: ShardId,
+    /// This node.
+    me: consensus::Node,
     settings: H::Settings,
     state: Mutex<State<H>>,
     group: OnceLock<Group>,
@@ -29,6 +32,8 @@ pub struct Shard<H: Head> {
     memory: AtomicU64,
     /// The log index up to which the shard was flushed.
     pub progress: watch::Sender<u64>,
+    /// Set when this node no longer keeps the shard.
+    pub closed: watch::Sender<bool>,
 }
 
 /// Changes only under the lock, so a view is always of one moment.
@@ -43,6 +48,8 @@ struct State<H: Head> {
     rows_through: u64,
     /// A cut that is being flushed.
     cut: Option<Arc<Cut<H>>>,
+    /// This node leads the shard, and its head has all rows since the last flush.
+    serves: bool,
     /// Why the shard can serve nothing more.
     broken: Option<String>,
 }
@@ -54,21 +61,29 @@ pub struct Cut<H: Head> {
     pub through: u64,
 }
 
-impl<H: Head> Shard<H> {
-    /// `flushed`: what the catalog knows of this shard; entries up to it are not put into the head again.
-    pub fn new(id: ShardId, settings: &H::Settings, flushed: Flushed) -> Arc<Shard<H>> {
-        let state = State {
+impl<H: Head> State<H> {
+    fn empty(settings: &H::Settings) -> State<H> {
+        State {
             head: Arc::new(H::new(settings)),
-            applied: flushed.through,
-            flushed,
+            applied: 0,
+            flushed: Flushed::default(),
             recent: Recent::default(),
             since: None,
             rows_through: 0,
             cut: None,
+            serves: false,
             broken: None,
-        };
+        }
+    }
+}
+
+impl<H: Head> Shard<H> {
+    /// A shard that this node follows, until it is told that it leads.
+    pub fn new(id: ShardId, me: consensus::Node, settings: &H::Settings) -> Arc<Shard<H>> {
+        let state = State::empty(settings);
         Arc::new(Shard {
             id,
+            me,
             settings: settings.clone(),
             state: Mutex::new(state),
             group: OnceLock::new(),
@@ -76,7 +91,8 @@ impl<H: Head> Shard<H> {
             led: watch::Sender::new(None),
             wanted: Notify::new(),
             memory: AtomicU64::new(0),
-            progress: watch::Sender::new(flushed.through),
+            progress: watch::Sender::new(0),
+            closed: watch::Sender::new(false),
         })
     }
 
@@ -87,6 +103,31 @@ impl<H: Head> Shard<H> {
 
     pub fn group(&self) -> Result<&Group, Error> {
         self.group.get().ok_or(Error::NotHere { shard: self.id })
+    }
+
+    /// Waits until this node serves the shard, if it leads it; else says who does, at once.
+    pub async fn serving(&self, patience: Duration) -> Result<(), Error> {
+        let mut led = self.led.subscribe();
+        if led.borrow().is_some() {
+            return Ok(());
+        }
+        let group = self.group()?;
+        let mut status = group.watch();
+        let replayed = async {
+            tokio::select! {
+                _ = led.wait_for(Option::is_some) => true,
+                _ = status.wait_for(|status| status.leader != Some(self.me)) => false,
+            }
+        };
+        match timeout(patience, replayed).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error::NotLeading { shard: self.id, leader: self.leader() }),
+        }
+    }
+
+    /// Who leads, as far as this node knows.
+    fn leader(&self) -> Option<consensus::Node> {
+        self.group.get().and_then(|group| group.status().leader)
     }
 
     /// A view of the head, and where it begins.
@@ -140,15 +181,9 @@ impl<H: Head> Shard<H> {
         Ok(Some(cut))
     }
 
-    /// The snapshot that stands for everything up to the last flush, and for what came after it as long as that was
-    /// no rows: entries of Raft's own, which the state machine never sees, must not hold the log.
-    pub fn snapshot(&self) -> (u64, Bytes) {
-        let seen = self.group().map_or(0, Group::applied);
-        let state = self.lock();
-        let empty = state.cut.is_none() && state.head.stats().rows == 0;
-        // With an entry applied since, the state may be that of a later index than `seen`.
-        let through = if empty && state.applied <= seen { seen } else { state.flushed.through };
-        (through, snapshot::encode(state.flushed, &state.recent, through))
+    /// What stands for everything up to a flush: how far it went, and the batches before that.
+    pub fn snapshot(&self, flushed: Flushed) -> Bytes {
+        snapshot::encode(flushed, &self.lock().recent, flushed.through)
     }
 
     /// Hands over bodies until their batches are applied.
@@ -248,25 +283,36 @@ impl<H: Head> Shard<H> {
         Ok(())
     }
 
-    /// Begins from a snapshot of the log at `index`.
-    pub fn restore(&self, index: u64, data: Bytes) {
+    /// Begins from a snapshot of the log at `index`. `known`: what the catalog says of this shard.
+    pub fn restore(&self, index: u64, data: Bytes, known: Flushed) {
         let mut state = self.lock();
+        *state = State::empty(&self.settings);
         match snapshot::decode(data) {
             None => state.broken = Some(Error::Snapshot(self.id).to_string()),
             Some((flushed, recent)) => {
-                if flushed.through > state.flushed.through {
-                    state.flushed = flushed;
-                }
+                state.flushed = if known.through > flushed.through { known } else { flushed };
                 state.recent = recent;
-                state.applied = state.applied.max(index);
-                state.head = Arc::new(H::new(&self.settings));
+                state.applied = index.max(state.flushed.through);
             }
         }
+        self.progress.send_replace(state.flushed.through);
+    }
+
+    /// This node leads from now on, with all that came before in the head; or no longer, and lets go of the head.
+    pub fn lead(&self, term: Option<u64>) {
+        let mut state = self.lock();
+        match term {
+            Some(_) => state.serves = true,
+            None => *state = State::empty(&self.settings),
+        }
+        self.memory.store(state.head.stats().memory_bytes, Ordering::Relaxed);
+        self.led.send_replace(term);
     }
 
     fn sound(&self, state: &State<H>) -> Result<(), Error> {
         match &state.broken {
-            None => Ok(()),
+            None if state.serves => Ok(()),
+            None => Err(Error::NotLeading { shard: self.id, leader: self.leader() }),
             Some(why) => Err(Error::Log { shard: self.id, index: state.applied, why: why.clone() }),
         }
     }

@@ -1,30 +1,33 @@
-//! An ingester as a process of its own: gRPC in front, the log and the object store behind.
+//! An ingester as a process of its own, among others of its cluster.
 
+use crate::join::Place;
 use crate::{Ingester, Settings};
+use axum::Router;
+use mesh::Page;
 use model::ShardCounts;
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{LimitTable, Limits, Overrides};
-use tonic::transport::server::TcpIncoming;
-use transport::link::MAX_MESSAGE;
-use transport::v1::control_server::ControlServer;
-use transport::v1::ingest_server::IngestServer;
-use transport::v1::read_server::ReadServer;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Process {
-    /// Address and port for distributors, queriers and compactors.
+    /// Address and port where it tells how it is.
     listen: SocketAddr,
+    /// Its place in the cluster.
+    cluster: cluster::Settings,
+    /// Who it is to other members.
+    tls: identity::Settings,
     /// Folder of the log and, unless `objects.url` says otherwise, of the segments.
     data: PathBuf,
-    /// How many shards each signal has; the same in every service.
+    /// How many shards of each signal there are at least; the same in every ingester. May be raised, never lowered.
     shards: ShardCounts,
     /// What every tenant may do.
     limits: Limits,
@@ -39,7 +42,9 @@ struct Process {
 impl Default for Process {
     fn default() -> Process {
         Process {
-            listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 3103)),
+            cluster: cluster::Settings::default(),
+            tls: identity::Settings::default(),
             data: "data".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
@@ -56,30 +61,39 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.cluster.check().map_err(|e| e.to_string())?;
+        self.ingester.placement.check()?;
         self.ingester.consensus.check().map_err(|e| format!("ingester.{e}"))
+    }
+
+    fn render(&self) -> String {
+        settings::render(&Process { objects: self.objects.redacted(), ..self.clone() })
     }
 }
 
 /// Reads the settings and serves until told to stop.
-pub fn standalone() -> ExitCode {
-    process::main(|settings: Process, node: Node, _| async move {
+pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::main(args, |settings: Process, node: Node, _| async move {
+        let config = settings.render().into();
         let text = |e: &dyn std::fmt::Display| e.to_string();
-        let unbound = |e: std::io::Error| format!("cannot listen on {}: {e} (listen)", settings.listen);
-        let incoming = TcpIncoming::bind(settings.listen).map_err(unbound)?.with_nodelay(Some(true));
-        let at = incoming.local_addr().map_err(unbound)?;
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| text(&e))?;
         let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
-        let opened = Ingester::open(&settings.data, &settings.ingester, settings.shards, limits, store, &node).await;
-        let ingester = opened.map_err(|e| text(&e))?;
-        println!("ingester is ready: gRPC on http://{at}, data in {}", settings.data.display());
-        let mut stopping = node.stopping();
-        let served = tonic::transport::Server::builder()
-            .add_service(IngestServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
-            .add_service(ReadServer::new(ingester.clone()))
-            .add_service(ControlServer::new(ingester.clone()))
-            .serve_with_incoming_shutdown(incoming, async move { stopping.wait().await })
-            .await;
+        let place = Place {
+            data: &settings.data,
+            settings: &settings.ingester,
+            shards: settings.shards,
+            cluster: &settings.cluster,
+            tls: &settings.tls,
+        };
+        let (ingester, mesh) = Ingester::join(place, limits, store, &node).await.map_err(|e| text(&e))?;
+        let meters = {
+            let ingester = ingester.clone();
+            Arc::new(move |out: &mut telemetry::Exposition| ingester.meters(out))
+        };
+        let page = Page { mesh: mesh.clone(), table: ingester.control().table(), config, meters };
+        let served = mesh::api(settings.listen, Router::new(), page, &node, "ingester", "it tells how it is at").await;
+        ingester.leave(&mesh).await;
         ingester.shutdown().await;
-        served.map_err(|e| format!("cannot serve on {at}: {e}"))
+        served
     })
 }

@@ -2,7 +2,9 @@
 
 use crate::settings::Settings;
 use clap::{Parser, Subcommand};
+use model::Role;
 use settings::{SettingsError, Sources};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// A multi-tenant store for logs and metrics.
@@ -62,6 +64,93 @@ pub enum Command {
     Tail(Tail),
     /// Store lines from a file or standard input.
     Push(Push),
+    /// Show the members of a cluster.
+    Ring(Show),
+    /// Show the shards of a cluster: who leads, who lags, what moves.
+    Shards(Show),
+    /// Run a whole cluster on this machine: one process a member, with mutual TLS.
+    Dev(Dev),
+    /// Make an authority and certificates for the members of a cluster.
+    #[command(subcommand)]
+    Certs(CertsCommand),
+    /// Run one service as a member of a cluster; `--help` after the role says how.
+    Run(Run),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// Print the server's own JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Dev {
+    /// How many ingesters.
+    #[arg(long, default_value_t = 3)]
+    pub ingesters: usize,
+    /// How many zones they are spread over.
+    #[arg(long, default_value_t = 3)]
+    pub zones: usize,
+    /// How many distributors.
+    #[arg(long, default_value_t = 1)]
+    pub distributors: usize,
+    /// How many queriers.
+    #[arg(long, default_value_t = 1)]
+    pub queriers: usize,
+    /// Where everything of the cluster rests: certificates, settings, logs, data.
+    #[arg(long, default_value = "dev-data")]
+    pub data: PathBuf,
+    /// The first port; members use up to 200 from here on.
+    #[arg(long, default_value_t = 3200)]
+    pub base_port: u16,
+    /// Print one line of JSON instead of text: push, query, and the members.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Make an authority: ca.crt and ca.key.
+    Init {
+        /// Where to.
+        #[arg(long, default_value = "certs")]
+        dir: PathBuf,
+        /// The cluster's name: members of others are refused.
+        #[arg(long, default_value = "ouro")]
+        cluster: String,
+    },
+    /// Make a member's certificate and key: NAME.crt and NAME.key.
+    Issue(Issue),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Issue {
+    /// distributor, ingester, querier, compactor or ruler.
+    pub role: Role,
+    /// The member's name, unique in the cluster.
+    pub name: String,
+    /// Where the authority is, and where the files go.
+    #[arg(long, default_value = "certs")]
+    pub dir: PathBuf,
+    /// For how many days it is good.
+    #[arg(long, default_value_t = 90)]
+    pub days: u32,
+    /// A DNS name or address to add, for other programs; may be given several times.
+    #[arg(long = "host")]
+    pub hosts: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Run {
+    /// distributor, ingester, querier, compactor or ruler.
+    pub role: Role,
+    /// Passed on to the service: --config FILE, --check, --print-settings, --help.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
 }
 
 /// Where the server is, and for which tenant.

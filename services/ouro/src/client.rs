@@ -4,11 +4,13 @@ mod answer;
 mod http;
 mod push;
 mod query;
+mod ring;
 mod table;
 mod tail;
 
 pub use push::push;
 pub use query::query;
+pub use ring::{ring, shards};
 pub use tail::tail;
 
 use std::process::ExitCode;

@@ -1,10 +1,13 @@
 //! Composes all services in one process, and speaks to a running one as its command-line client.
 //!
 //! `args` says what was asked for; `server` opens and joins the roles; `status` answers how the process is; `observe`
-//! stores Ouro's own log lines and meters in Ouro; `client` is everything that only talks HTTP.
+//! stores Ouro's own log lines and meters in Ouro; `client` is everything that only talks HTTP. `dev` runs a whole
+//! cluster of processes on one machine, `certs` makes what its members know each other by.
 
 mod args;
+mod certs;
 mod client;
+mod dev;
 mod observe;
 mod server;
 mod settings;
@@ -13,7 +16,9 @@ mod status;
 pub use args::Args;
 pub use settings::Settings;
 
-use args::Command;
+use args::{Command, Run};
+use model::Role;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The exit code for settings that cannot be used (EX_USAGE).
@@ -25,7 +30,24 @@ pub fn run(args: Args) -> ExitCode {
         Some(Command::Query(query)) => client::run(client::query(query)),
         Some(Command::Tail(tail)) => client::run(client::tail(tail)),
         Some(Command::Push(push)) => client::run(client::push(push)),
+        Some(Command::Ring(show)) => client::run(client::ring(show)),
+        Some(Command::Shards(show)) => client::run(client::shards(show)),
+        Some(Command::Dev(dev)) => client::run(dev::run(dev)),
+        Some(Command::Certs(command)) => client::run(async move { certs::run(&command) }),
+        Some(Command::Run(Run { role, args })) => run_role(role, args),
         None => serve(&args.serve),
+    }
+}
+
+/// One service, as its own program would run it.
+fn run_role(role: Role, args: Vec<OsString>) -> ExitCode {
+    let line = std::iter::once(format!("ouro run {role}").into()).chain(args);
+    match role {
+        Role::Distributor => distributor::standalone(line),
+        Role::Ingester => ingester::standalone(line),
+        Role::Querier => querier::standalone(line),
+        Role::Compactor => compactor::standalone(line),
+        Role::Ruler => ruler::standalone(line),
     }
 }
 

@@ -8,9 +8,10 @@ use axum::Router;
 use compactor::Compactor;
 use distributor::{Distributor, Leaders};
 use ingester::Ingester;
+use mesh::Directory;
 use node::Node;
 use objects::Store;
-use querier::{Links, Querier};
+use querier::Querier;
 use ruler::{Door, Ruler};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 use telemetry::Captured;
 use tenancy::LimitTable;
 use tokio::net::TcpListener;
+use tonic::body::Body;
+use tower::ServiceExt;
 use transport::v1::control_server::ControlServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::read_server::ReadServer;
@@ -67,12 +70,12 @@ impl Roles {
         let (shards, compute) = (settings.shards, node.compute().clone());
         let ingester =
             Ingester::open(&settings.data, &settings.ingester, shards, limits.clone(), store.clone(), node).await?;
-        let links = InProcess::to(&ingester);
-        let leaders = Arc::new(Leaders::new(links.ingest));
-        let distributor = Arc::new(Distributor::new(settings.distributor.clone(), shards, limits.clone(), leaders));
-        let reads = Links { read: links.read, control: links.control.clone() };
-        let querier = Querier::new(reads, shards, store.clone(), limits.clone(), &settings.querier, compute);
-        let compactor = Compactor::new(settings.compactor.clone(), links.control, store.clone(), limits.clone());
+        let directory = Directory::one(in_process(&ingester), ingester.control().table().borrow().clone());
+        let leaders = Arc::new(Leaders::new(directory.clone()));
+        let distributor = Arc::new(Distributor::new(settings.distributor.clone(), limits.clone(), leaders));
+        let querier = Querier::new(directory.clone(), store.clone(), limits.clone(), &settings.querier, compute);
+        let control = directory.control();
+        let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone());
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;
@@ -85,22 +88,17 @@ impl Roles {
     }
 }
 
-/// Links to an ingester in this process: its servers are the clients' transport.
-struct InProcess {
-    ingest: Link,
-    read: Link,
-    control: Link,
-}
-
-impl InProcess {
-    fn to(ingester: &Ingester) -> InProcess {
-        let ingest = IngestServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE);
-        InProcess {
-            ingest: link::in_memory(ingest),
-            read: link::in_memory(ReadServer::new(ingester.clone())),
-            control: link::in_memory(ControlServer::new(ingester.clone())),
-        }
-    }
+/// The link to an ingester in this process: its servers are the clients' transport.
+fn in_process(ingester: &Ingester) -> Link {
+    let ingest = IngestServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE);
+    let routes = tonic::service::Routes::new(ingest)
+        .add_service(ReadServer::new(ingester.clone()))
+        .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE));
+    let routes = routes.prepare();
+    link::in_memory(tower::service_fn(move |request: http::Request<Body>| {
+        let routes = routes.clone();
+        async move { routes.oneshot(request).await.map(|response| response.map(Body::new)) }
+    }))
 }
 
 fn banner(settings: &Settings, at: SocketAddr, took: Duration) {

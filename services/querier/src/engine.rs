@@ -1,6 +1,7 @@
 //! Runs a query away from the sockets, within its tenant's limits, and only as long as somebody waits for it.
 
 use crate::error::QueryError;
+use crate::partial::Partial;
 use crate::querier::Querier;
 use crate::source::TenantRows;
 use model::Reason;
@@ -27,12 +28,13 @@ impl Drop for OnDrop {
     }
 }
 
-/// Runs `work` on the pool for reads.
+/// Runs `work` on the pool for reads. Gives what it gave, and warnings of what that lacks; `whole`: nothing may be lacking.
 pub async fn run<T: Send + 'static>(
     querier: &Querier,
     admitted: Admitted<Read>,
+    whole: bool,
     work: impl FnOnce(&Context) -> Result<T, QueryError> + Send + 'static,
-) -> Result<T, QueryError> {
+) -> Result<(T, Vec<String>), QueryError> {
     let inner = &querier.inner;
     inner.counts.queries.fetch_add(1, Ordering::Relaxed);
     let limits = admitted.limits().clone();
@@ -42,10 +44,12 @@ pub async fn run<T: Send + 'static>(
     let flag = gone.0.clone();
     let cancelled: Arc<dyn Fn() -> bool + Send + Sync> =
         Arc::new(move || flag.load(Ordering::Relaxed) || Instant::now() > deadline);
+    let partial = Arc::new(Partial::new(whole));
     let rows = TenantRows {
         parts: inner.parts.clone(),
         tenant: admitted.tenant().clone(),
         max_bytes: limits.query_memory.0,
+        partial: partial.clone(),
         runtime: Handle::current(),
     };
     let context = Context { rows, limits, cancelled };
@@ -58,6 +62,6 @@ pub async fn run<T: Send + 'static>(
             let text = format!("the query took longer than {timeout:?} (limits.query_timeout)");
             Err(QueryError::new(Reason::Timeout, text))
         }
-        other => other,
+        other => other.map(|value| (value, partial.warnings())),
     }
 }

@@ -1,14 +1,20 @@
 //! Asks the leaders of all shards that may hold a tenant's rows, side by side.
 
 use crate::error::QueryError;
-use model::{Matcher, Reason, ShardCounts, ShardId, Signal, TenantId, TimeRange};
+use crate::partial::Partial;
+use mesh::Directory;
+use model::{Matcher, Reason, ShardId, Signal, TenantId, TimeRange};
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Streaming;
 use transport::v1::{SelectReply, SelectRequest, View, What, read_client::ReadClient, select_reply::Reply};
 use transport::{Link, link::MAX_MESSAGE, rows};
 
+/// How long a shard's leader is looked for: longer than an election takes.
+const PATIENCE: Duration = Duration::from_secs(8);
+
 pub struct Heads {
-    client: ReadClient<Link>,
-    shards: ShardCounts,
+    directory: Directory,
 }
 
 /// What is asked of every shard of a signal.
@@ -44,15 +50,29 @@ impl HeadRows {
 }
 
 impl Heads {
-    pub fn new(link: Link, shards: ShardCounts) -> Heads {
-        Heads { client: ReadClient::new(link).max_decoding_message_size(MAX_MESSAGE), shards }
+    pub fn new(directory: Directory) -> Heads {
+        Heads { directory }
     }
 
-    /// The beginning of every shard's answer, or the error of the first that has none: an answer that silently lacks a shard would
-    /// not be true.
-    pub async fn ask(&self, question: &Question<'_>) -> Result<Vec<HeadRows>, QueryError> {
-        let shards = self.shards.shards(question.signal);
-        futures::future::try_join_all(shards.map(|shard| self.ask_one(shard, question))).await
+    /// The beginning of every shard's answer. One whose leader cannot be asked is left out if `partial` allows that,
+    /// which then knows of it: an answer that silently lacks a shard would not be true.
+    pub async fn ask(&self, question: &Question<'_>, partial: &Partial) -> Result<Vec<HeadRows>, QueryError> {
+        let count = self.directory.table().readable();
+        if count.of(question.signal) == 0 {
+            let text = format!("no shard of {} is known yet: no ingester has been heard from", question.signal);
+            return Err(QueryError::new(Reason::Unavailable, text));
+        }
+        let shards = count.shards(question.signal);
+        let asked =
+            futures::future::join_all(shards.map(async |shard| (shard, self.ask_one(shard, question).await))).await;
+        let mut heads = Vec::with_capacity(asked.len());
+        for (shard, answer) in asked {
+            match answer {
+                Ok(head) => heads.push(head),
+                Err(error) => partial.without(shard, error)?,
+            }
+        }
+        Ok(heads)
     }
 
     async fn ask_one(&self, shard: ShardId, question: &Question<'_>) -> Result<HeadRows, QueryError> {
@@ -68,9 +88,17 @@ impl Heads {
             limit: question.limit.map_or(0, |limit| limit as u64),
             newest: question.newest,
         };
-        let mut client = self.client.clone();
-        let mut messages = client.select(request).await?.into_inner();
-        let Some(Reply::View(View { flushed, version })) = messages.message().await?.and_then(|m| m.reply) else {
+        let call = |link: Link| {
+            let mut client = ReadClient::new(link).max_decoding_message_size(MAX_MESSAGE);
+            let request = request.clone();
+            async move {
+                let mut messages = client.select(request).await?.into_inner();
+                let first = messages.message().await?.and_then(|message| message.reply);
+                Ok((first, messages))
+            }
+        };
+        let (first, messages) = self.directory.ask(shard, Instant::now() + PATIENCE, call).await?;
+        let Some(Reply::View(View { flushed, version })) = first else {
             return Err(QueryError::new(Reason::Internal, format!("shard {shard} did not say where its head begins")));
         };
         Ok(HeadRows { shard, flushed, version, messages })

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod heads;
 mod merge;
+mod partial;
 mod querier;
 mod segments;
 mod settings;
@@ -19,6 +20,6 @@ mod standalone;
 
 pub use api::router;
 pub use error::QueryError;
-pub use querier::{Links, Querier};
+pub use querier::Querier;
 pub use settings::Settings;
 pub use standalone::standalone;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ouro_querier::standalone()
+    ouro_querier::standalone(std::env::args_os())
 }

@@ -4,22 +4,13 @@ use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
 use crate::segments::Segments;
 use crate::settings::Settings;
-use model::ShardCounts;
+use mesh::Directory;
 use node::Compute;
 use objects::Store;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use telemetry::Exposition;
 use tenancy::LimitTable;
-use transport::Link;
-
-/// The ways to other services.
-pub struct Links {
-    /// To the shard leaders.
-    pub read: Link,
-    /// To the control group.
-    pub control: Link,
-}
 
 /// What sources read from.
 pub struct Parts {
@@ -50,16 +41,15 @@ pub(crate) struct Counts {
 
 impl Querier {
     pub fn new(
-        links: Links,
-        shards: ShardCounts,
+        directory: Directory,
         store: Store,
         limits: Arc<LimitTable>,
         settings: &Settings,
         compute: Compute,
     ) -> Querier {
         let parts = Parts {
-            heads: Heads::new(links.read, shards),
-            catalog: CatalogCopy::new(links.control),
+            heads: Heads::new(directory.clone()),
+            catalog: CatalogCopy::new(directory),
             segments: Segments::new(store, settings.open_segments),
         };
         Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, counts: Counts::default() }) }

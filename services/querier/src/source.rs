@@ -7,6 +7,7 @@
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::merge::Merge;
+use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::segments::within;
 use catalog::SegmentEntry;
@@ -23,6 +24,7 @@ pub struct TenantRows {
     pub tenant: TenantId,
     /// The most bytes that may come from heads.
     pub max_bytes: u64,
+    pub partial: Arc<Partial>,
     pub runtime: Handle,
 }
 
@@ -35,6 +37,7 @@ struct Snapshot {
 /// What heads answer, message by message: never all of it in memory. Blocks.
 struct Replies {
     heads: Vec<HeadRows>,
+    partial: Arc<Partial>,
     runtime: Handle,
 }
 
@@ -48,8 +51,12 @@ impl Iterator for Replies {
                 Ok(Some(reply)) => return Some(Ok(reply)),
                 Ok(None) => drop(self.heads.pop()),
                 Err(error) => {
-                    self.heads.clear();
-                    return Some(Err(error));
+                    // It went while it answered: what it said is true, and not all.
+                    if let Err(error) = self.partial.without(head.shard, error) {
+                        self.heads.clear();
+                        return Some(Err(error));
+                    }
+                    self.heads.pop();
                 }
             }
         }
@@ -67,11 +74,13 @@ impl TenantRows {
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
         self.runtime.block_on(async {
-            let heads = self.parts.heads.ask(question).await?;
+            let heads = self.parts.heads.ask(question, &self.partial).await?;
             let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
             let catalog = self.parts.catalog.at_least(version).await?;
+            // Without a head, nothing that is in segments could come twice.
             let before_head = |segment: &SegmentEntry| {
-                heads.iter().any(|head: &HeadRows| head.shard == segment.shard && segment.after < head.flushed)
+                let head = heads.iter().find(|head| head.shard == segment.shard);
+                head.is_none_or(|head| segment.after < head.flushed)
             };
             let mut segments: Vec<_> = catalog
                 .segments()
@@ -80,7 +89,10 @@ impl TenantRows {
                 .cloned()
                 .collect();
             segments.sort_by_key(|segment| (segment.after, segment.shard));
-            Ok(Snapshot { heads: Replies { heads, runtime: self.runtime.clone() }, segments })
+            Ok(Snapshot {
+                heads: Replies { heads, partial: self.partial.clone(), runtime: self.runtime.clone() },
+                segments,
+            })
         })
     }
 

@@ -1,29 +1,31 @@
-//! A querier as a process of its own: HTTP in front, an ingester and the object store behind.
+//! A querier as a process of its own: HTTP in front, the ingesters of its cluster and the object store behind.
 
-use crate::{Links, Querier, Settings, router};
-use model::ShardCounts;
+use crate::{Querier, Settings, router};
+use mesh::{Directory, Mesh, Page};
+use model::Role;
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{LimitTable, Limits, Overrides};
-use transport::link;
+use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Process {
     /// Address and port of the query API.
     listen: SocketAddr,
-    /// Where the ingester is, `http://host:port`.
-    ingester: String,
+    /// Its place in the cluster.
+    cluster: cluster::Settings,
+    /// Who it is to other members.
+    tls: identity::Settings,
     /// Folder of the segments when `objects.url` is empty.
     data: PathBuf,
-    /// How many shards each signal has; the same in every service.
-    shards: ShardCounts,
     /// What every tenant may do.
     limits: Limits,
     /// Where segments rest.
@@ -38,9 +40,9 @@ impl Default for Process {
     fn default() -> Process {
         Process {
             listen: SocketAddr::from(([127, 0, 0, 1], 3102)),
-            ingester: "http://127.0.0.1:4100".into(),
+            cluster: cluster::Settings::default(),
+            tls: identity::Settings::default(),
             data: "data".into(),
-            shards: ShardCounts::default(),
             limits: Limits::default(),
             objects: objects::Settings::default(),
             querier: Settings::default(),
@@ -55,26 +57,33 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
-        link::uri("ingester", &self.ingester).map(drop)
+        self.cluster.check().map_err(|e| e.to_string())
+    }
+
+    fn render(&self) -> String {
+        settings::render(&Process { objects: self.objects.redacted(), ..self.clone() })
     }
 }
 
 /// Reads the settings and serves until told to stop.
-pub fn standalone() -> ExitCode {
-    process::main(|settings: Process, node: Node, _| async move {
-        let link = link::to(link::uri("ingester", &settings.ingester)?);
+pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    process::main(args, |settings: Process, node: Node, _| async move {
+        let config = settings.render().into();
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| e.to_string())?;
+        let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Querier, mesh::random_id()).await;
+        let joining = opened.map_err(|e| e.to_string())?;
+        let directory = Directory::of(joining.mesh().clone());
         let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
-        let links = Links { read: link.clone(), control: link };
         let compute = node.compute().clone();
-        let querier = Querier::new(links, settings.shards, store, limits, &settings.querier, compute);
-        let listen = settings.listen;
-        let listener =
-            tokio::net::TcpListener::bind(listen).await.map_err(|e| format!("cannot listen on {listen}: {e}"))?;
-        let at = listener.local_addr().map_err(|e| e.to_string())?;
-        println!("querier is ready: query http://{at}, heads are at {}", settings.ingester);
+        let querier = Querier::new(directory.clone(), store, limits, &settings.querier, compute);
+        let routes = router(querier.clone());
+        let mesh = joining.serve(Routes::default(), routes.clone(), &node);
         let mut stopping = node.stopping();
-        let served = axum::serve(listener, router(querier));
-        served.with_graceful_shutdown(async move { stopping.wait().await }).await.map_err(|e| e.to_string())
+        node.spawn("querier: placement", directory.clone().follow(async move { stopping.wait().await }));
+        let meters = Arc::new(move |out: &mut telemetry::Exposition| querier.meters(out));
+        let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };
+        let served = mesh::api(settings.listen, routes, page, &node, "querier", "query").await;
+        mesh.leave().await;
+        served
     })
 }

@@ -1,12 +1,14 @@
-//! How a ruler asks and writes: over the HTTP APIs that everybody uses, in memory or to other processes.
+//! How a ruler asks and writes: over the HTTP APIs that everybody uses, in memory or to other members of its cluster.
 
 use crate::error::Error;
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use model::TenantId;
+use mesh::Mesh;
+use model::{Role, TenantId};
 use std::time::Duration;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 /// How long a query or a push may take.
@@ -17,24 +19,11 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub enum Door {
     /// Their routes, in this process.
     InProcess(Router),
-    Remote {
-        http: reqwest::Client,
-        querier: String,
-        distributor: String,
-    },
+    /// Whichever of them is alive.
+    Members(Mesh),
 }
 
 impl Door {
-    /// Other processes, by their addresses.
-    pub fn remote(querier: &str, distributor: &str) -> Result<Door, String> {
-        for (name, address) in [("querier", querier), ("distributor", distributor)] {
-            reqwest::Url::parse(address).map_err(|e| format!("{name} {address:?} is not a URL: {e}"))?;
-        }
-        let http = reqwest::Client::builder().timeout(DEADLINE).build().map_err(|e| e.to_string())?;
-        let address = |text: &str| text.trim_end_matches('/').to_owned();
-        Ok(Door::Remote { http, querier: address(querier), distributor: address(distributor) })
-    }
-
     /// Asks a PromQL query; gives the JSON of its answer.
     pub async fn ask(&self, tenant: &TenantId, form: String) -> Result<Vec<u8>, Error> {
         self.post("/prometheus/api/v1/query", "application/x-www-form-urlencoded", tenant, form.into_bytes()).await
@@ -46,16 +35,10 @@ impl Door {
     }
 
     async fn post(&self, path: &'static str, kind: &str, tenant: &TenantId, body: Vec<u8>) -> Result<Vec<u8>, Error> {
-        let (status, bytes) = match self {
-            Door::InProcess(routes) => in_process(routes.clone(), path, kind, tenant, body).await?,
-            Door::Remote { http, querier, distributor } => {
-                let address = if path == "/api/v1/push" { distributor } else { querier };
-                let request = http.post(format!("{address}{path}")).header("content-type", kind);
-                let failed = |e: reqwest::Error| Error::Unreachable { path, why: e.to_string() };
-                let sent = request.header("x-scope-orgid", tenant.as_str()).body(body).send().await.map_err(failed)?;
-                (sent.status(), sent.bytes().await.map_err(failed)?.into())
-            }
-        };
+        let unreachable = |why: String| Error::Unreachable { path, why };
+        let asked = timeout(DEADLINE, self.answer(path, kind, tenant, body)).await;
+        let late = |_| unreachable(format!("no answer within {} s", DEADLINE.as_secs()));
+        let (status, bytes) = asked.map_err(late)?.map_err(unreachable)?;
         match status.is_success() {
             true => Ok(bytes),
             false => {
@@ -64,23 +47,35 @@ impl Door {
             }
         }
     }
-}
 
-async fn in_process(
-    routes: Router,
-    path: &'static str,
-    kind: &str,
-    tenant: &TenantId,
-    body: Vec<u8>,
-) -> Result<(StatusCode, Vec<u8>), Error> {
-    let failed = |why: String| Error::Unreachable { path, why };
-    let request = Request::post(path)
-        .header("content-type", kind)
-        .header("x-scope-orgid", tenant.as_str())
-        .body(Body::from(body))
-        .map_err(|e| failed(e.to_string()))?;
-    let Ok(response) = routes.oneshot(request).await;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|e| failed(e.to_string()))?;
-    Ok((status, body.to_bytes().into()))
+    async fn answer(
+        &self,
+        path: &'static str,
+        kind: &str,
+        tenant: &TenantId,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let request = Request::post(path)
+            .header("content-type", kind)
+            .header("x-scope-orgid", tenant.as_str())
+            .body(body)
+            .map_err(|e| e.to_string())?;
+        match self {
+            Door::InProcess(routes) => {
+                let Ok(response) = routes.clone().oneshot(request.map(Body::from)).await;
+                let status = response.status();
+                let body = response.into_body().collect().await.map_err(|e| e.to_string())?;
+                Ok((status, body.to_bytes().into()))
+            }
+            Door::Members(mesh) => {
+                let role = if path == "/api/v1/push" { Role::Distributor } else { Role::Querier };
+                let link = mesh.any(role).ok_or_else(|| format!("no {role} is known"))?;
+                let request = request.map(|body| tonic::body::Body::new(http_body_util::Full::from(body)));
+                let response = link.oneshot(request).await.map_err(|e| e.to_string())?;
+                let status = response.status();
+                let body = response.into_body().collect().await.map_err(|e| e.to_string())?;
+                Ok((status, body.to_bytes().into()))
+            }
+        }
+    }
 }

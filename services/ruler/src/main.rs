@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ouro_ruler::standalone()
+    ouro_ruler::standalone(std::env::args_os())
 }

@@ -83,7 +83,8 @@ impl Ruler {
 fn query_form(query: &str, time: i64) -> String {
     let seconds = format!("{}.{:03}", time / 1000, time % 1000);
     let mut form = url::form_urlencoded::Serializer::new(String::new());
-    form.append_pair("query", query).append_pair("time", &seconds).finish()
+    // What is recorded is not marked as partial, so it must not be.
+    form.append_pair("query", query).append_pair("time", &seconds).append_pair("partial_response", "false").finish()
 }
 
 fn unix_time() -> Duration {

@@ -4,7 +4,6 @@ use crate::shards::Shards;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use model::ShardCounts;
 use ouro_distributor::{Distributor, Settings, router};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -44,7 +43,7 @@ impl Agent {
         let overrides: Overrides = serde_json::from_str(overrides).expect("limits");
         let limits = Arc::new(LimitTable::new(&overrides));
         let append = Arc::clone(&shards) as Arc<dyn ouro_distributor::Append>;
-        let distributor = Distributor::new(settings, ShardCounts::default(), Arc::clone(&limits), append);
+        let distributor = Distributor::new(settings, Arc::clone(&limits), append);
         Agent { distributor: Arc::new(distributor), shards, limits }
     }
 

@@ -36,6 +36,9 @@ pub fn routes() -> Router<Querier> {
     Router::new().nest("/loki/api/v1", api)
 }
 
+/// The `data` of an answer, and warnings of what it lacks.
+type Answered = (String, Vec<String>);
+
 struct Read {
     querier: Querier,
     params: Params,
@@ -48,12 +51,12 @@ impl Read {
         Read { querier, params, headers }
     }
 
-    async fn run<T: Send + 'static>(
+    async fn run(
         &self,
-        work: impl FnOnce(&Context) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, QueryError> {
+        work: impl FnOnce(&Context) -> Result<String, QueryError> + Send + 'static,
+    ) -> Result<Answered, QueryError> {
         let admitted = params::tenant(&self.querier, &self.headers)?;
-        engine::run(&self.querier, admitted, work).await
+        engine::run(&self.querier, admitted, self.params.whole()?, work).await
     }
 
     /// Nanoseconds: `start` and `end`, or the last hour, or what `since` says.
@@ -117,9 +120,9 @@ impl Read {
 }
 
 /// Errors are plain text, which clients match on.
-fn respond(result: Result<String, QueryError>) -> Response {
+fn respond(result: Result<Answered, QueryError>) -> Response {
     match result {
-        Ok(data) => loki_json::success(&data),
+        Ok((data, warnings)) => loki_json::success(&data, &warnings),
         Err(error) => failure(&error),
     }
 }
@@ -151,7 +154,7 @@ async fn query(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers:
     respond(answer_query(&read).await)
 }
 
-async fn answer_query(read: &Read) -> Result<String, QueryError> {
+async fn answer_query(read: &Read) -> Result<Answered, QueryError> {
     let time = read.params.parsed("time", loki_time)?.unwrap_or_else(now_ns);
     let expr = parse(read.params.get("query").unwrap_or(""))?;
     if !expr.is_metric() {
@@ -177,7 +180,7 @@ async fn query_range(
     respond(answer_range(&read).await)
 }
 
-async fn answer_range(read: &Read) -> Result<String, QueryError> {
+async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
     let (start, end) = read.range()?;
     let expr = parse(read.params.get("query").unwrap_or(""))?;
     let begun = Instant::now();
@@ -229,7 +232,7 @@ fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
 async fn list(
     read: Read,
     pick: impl Fn(&Labels, &mut BTreeSet<String>) + Send + 'static,
-) -> Result<String, QueryError> {
+) -> Result<Answered, QueryError> {
     let (start, end) = read.range()?;
     let selectors: Vec<Vec<Matcher>> = read.params.get("query").map(selector).transpose()?.into_iter().collect();
     read.run(move |context| {
@@ -295,7 +298,7 @@ async fn format_query(
     match logql::parse(read.params.get("query").unwrap_or("")) {
         Ok(expr) => {
             json::string(&mut out, &expr.to_string());
-            loki_json::success(&out)
+            loki_json::success(&out, &[])
         }
         Err(error) => {
             json::string(&mut out, &error.to_string());

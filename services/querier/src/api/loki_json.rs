@@ -17,9 +17,15 @@ pub struct Stats {
     pub entries: u64,
 }
 
-/// `{"status":"success","data":…}`.
-pub fn success(data: &str) -> Response {
-    json_response(format!("{{\"status\":\"success\",\"data\":{data}}}"))
+/// `{"status":"success","data":…}`, with `warnings` if there are any.
+pub fn success(data: &str, warnings: &[String]) -> Response {
+    let mut out = format!("{{\"status\":\"success\",\"data\":{data}");
+    if !warnings.is_empty() {
+        out.push_str(",\"warnings\":");
+        json::strings(&mut out, warnings.iter().map(String::as_str));
+    }
+    out.push('}');
+    json_response(out)
 }
 
 pub fn json_response(text: String) -> Response {

@@ -39,6 +39,18 @@ impl Params {
         self.get(name).map(|text| parse(text).map_err(invalid)).transpose()
     }
 
+    /// Whether who asks wants an error rather than an answer that lacks a shard: `partial_response=false`, as Thanos has
+    /// it.
+    pub fn whole(&self) -> Result<bool, QueryError> {
+        match self.get("partial_response") {
+            None | Some("true" | "1") => Ok(false),
+            Some("false" | "0") => Ok(true),
+            Some(other) => {
+                Err(QueryError::bad(format!("invalid parameter \"partial_response\": {other:?} is not true or false")))
+            }
+        }
+    }
+
     pub fn required(&self, name: &str) -> Result<&str, QueryError> {
         self.get(name).ok_or_else(|| QueryError::bad(format!("invalid parameter \"{name}\": missing")))
     }

@@ -46,12 +46,14 @@ fn read((State(querier), RawQuery(query), headers, body): Request) -> Read {
 }
 
 impl Read {
-    async fn run<T: Send + 'static>(
+    async fn run(
         &self,
-        work: impl FnOnce(&Context) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, QueryError> {
+        work: impl FnOnce(&Context) -> Result<(String, Warnings), QueryError> + Send + 'static,
+    ) -> Result<(String, Warnings), QueryError> {
         let admitted = params::tenant(&self.querier, &self.headers)?;
-        engine::run(&self.querier, admitted, work).await
+        let ((data, mut warnings), missing) = engine::run(&self.querier, admitted, self.params.whole()?, work).await?;
+        missing.into_iter().for_each(|text| warnings.warn(text));
+        Ok((data, warnings))
     }
 }
 

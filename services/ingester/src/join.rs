@@ -1,0 +1,127 @@
+//! An ingester among others: it joins the cluster, keeps what the placement gives it, and hands over before it goes.
+
+use crate::carrier::{self, Carrier};
+use crate::control::Control;
+use crate::error::Error;
+use crate::first;
+use crate::ingester::{Ingester, Opened};
+use crate::peers::Peers;
+use crate::settings::Settings;
+use crate::steer::Steer;
+use axum::Router;
+use consensus::{Group, Host};
+use mesh::Mesh;
+use model::{Role, ShardCounts};
+use node::Node;
+use objects::Store;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tenancy::LimitTable;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::service::Routes;
+use transport::link::MAX_MESSAGE;
+use transport::v1::control_server::ControlServer;
+use transport::v1::groups_server::GroupsServer;
+use transport::v1::ingest_server::IngestServer;
+use transport::v1::raft_server::RaftServer;
+use transport::v1::read_server::ReadServer;
+
+/// How long a node that goes may take to hand its leads over.
+const DRAIN: Duration = Duration::from_secs(15);
+/// How often it looks whether it still leads.
+const LOOK: Duration = Duration::from_millis(100);
+/// So long it serves on after it leads nothing: requests that were sent to it find out where to go.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What an ingester of a cluster is given.
+pub struct Place<'a> {
+    pub data: &'a Path,
+    pub settings: &'a Settings,
+    /// There are at least so many.
+    pub shards: ShardCounts,
+    pub cluster: &'a cluster::Settings,
+    pub tls: &'a identity::Settings,
+}
+
+impl Ingester {
+    /// Opens the log under `data`, joins the cluster and begins to keep what the placement gives this node.
+    pub async fn join(
+        place: Place<'_>,
+        limits: Arc<LimitTable>,
+        store: Store,
+        node: &Node,
+    ) -> Result<(Ingester, Mesh), Error> {
+        let folder = place.data.join("raft");
+        let Place { settings, shards, cluster, tls, .. } = place;
+        let member = cluster.member_name().map_err(mesh::Error::from)?;
+        let names = &settings.placement.control;
+        let me = first::node_id(&folder, &cluster.name, &member, names.contains(&member), &store).await?;
+        let joining = Mesh::open(cluster, tls, Role::Ingester, me.0).await?;
+        let mesh = joining.mesh().clone();
+        let (carrier, unreached) = Carrier::new(me, mesh.clone());
+        let broken = |why: String| Error::Open { folder: folder.clone(), why };
+        let host = Host::open(&folder, me, settings.consensus.clone(), Arc::new(carrier));
+        let host = host.map_err(|error| broken(error.to_string()))?;
+        let first: Vec<consensus::Node> = names.iter().map(|name| first::named(&cluster.name, name)).collect();
+        let voters = if first.contains(&me) { first } else { Vec::new() };
+        let peers = Peers::of(mesh.clone());
+        let control = Control::open(&host, &voters, peers.clone()).map_err(|e| broken(e.to_string()))?;
+        let opened = Opened { host: host.clone(), me, control: control.clone(), peers };
+        let (keeper, ingester) = Ingester::assemble(opened, settings, limits, store, node);
+        // What is on disk is opened before anybody is told that this node is there.
+        keeper.open(&control.table().borrow().clone()).map_err(|e| broken(e.to_string()))?;
+        let mesh = joining.serve(services(&ingester, &mesh), Router::new(), node);
+        node.spawn("ingester: peers not reached", carrier::report(host, unreached, node.stopping()));
+        node.spawn("ingester: placement", keeper.run(control.table(), node.stopping()));
+        let steer = Steer::new(control, mesh.clone(), settings.placement.clone(), shards);
+        node.spawn("ingester: steering", steer.run(node.stopping()));
+        node.spawn("ingester: log pressure", ingester.clone().watch_pressure(node.clone()));
+        Ok((ingester, mesh))
+    }
+
+    /// The groups that this node leads.
+    fn led(&self) -> Vec<Group> {
+        let led = |group: &Group| group.status().leader == Some(self.me());
+        self.groups().into_iter().map(|(group, _)| group).filter(led).collect()
+    }
+
+    /// Hands over what this node leads, while it still serves, and then leaves the cluster. The log stays open.
+    pub async fn leave(&self, mesh: &Mesh) {
+        mesh.set_draining(true).await;
+        let deadline = Instant::now() + DRAIN;
+        while Instant::now() < deadline {
+            let led = self.led();
+            if led.is_empty() {
+                sleep(LINGER).await;
+                break;
+            }
+            tracing::info!(groups = led.len(), "handing over what this ingester leads");
+            let handed = futures::future::join_all(led.into_iter().map(hand_over));
+            // Those that went nowhere are tried again.
+            let _ = timeout_at(deadline, handed).await;
+            sleep(LOOK).await;
+        }
+        let left = self.led().len();
+        if left > 0 {
+            tracing::warn!(groups = left, within = ?DRAIN, "not everything was handed over: others take the lead when this ingester is gone");
+        }
+        mesh.leave().await;
+    }
+}
+
+async fn hand_over(group: Group) {
+    let Some(heir) = group.best_follower() else { return };
+    if let Err(error) = group.transfer(heir).await {
+        tracing::debug!(group = group.id().0, %error, "the lead was not handed over");
+    }
+}
+
+fn services(ingester: &Ingester, mesh: &Mesh) -> Routes {
+    let raft = carrier::Receiver { host: ingester.host(), mesh: mesh.clone() };
+    Routes::new(IngestServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(ReadServer::new(ingester.clone()))
+        .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(GroupsServer::new(ingester.clone()))
+        .add_service(RaftServer::new(raft).max_decoding_message_size(MAX_MESSAGE))
+}

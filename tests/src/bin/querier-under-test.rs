@@ -1,8 +1,0 @@
-//! A querier as a process of its own, for cluster stories.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    ouro_tests::victim::prepare();
-    querier::standalone()
-}

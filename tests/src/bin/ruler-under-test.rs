@@ -1,8 +1,0 @@
-//! A ruler as a process of its own, for cluster stories.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    ouro_tests::victim::prepare();
-    ruler::standalone()
-}
