@@ -55,6 +55,11 @@ impl Home {
         self
     }
 
+    /// As `change`, with the settings that suit stories.
+    pub fn change_with(&mut self, settings: &str) {
+        self.change(&format!("{settings}\n{SETTINGS}"));
+    }
+
     pub fn change(&mut self, settings: &str) {
         self.settings = settings.to_owned();
         std::fs::write(self.config(), settings).expect("written");
@@ -215,9 +220,23 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub fn terminate(self) -> End {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
+        self.signal(rustix::process::Signal::TERM);
         self.wait()
+    }
+
+    /// Lets it stand still, as a machine that swaps or a suspended one does.
+    pub fn pause(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Waits until it ends by itself.

@@ -1,14 +1,16 @@
 //! A compactor as a process of its own: no socket of its own, the control group and the object store behind.
 
 use crate::{Compactor, Settings};
+use model::TenantId;
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use transport::link;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,11 +20,14 @@ struct Process {
     ingester: String,
     /// Folder of the segments when `objects.url` is empty.
     data: PathBuf,
-    /// What every tenant may do; retention is read from it.
+    /// What every tenant may do; retention is read from it. These and `tenants` are read again when the settings file
+    /// changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
-    /// Sweeping and retention.
+    /// Merging, sweeping and retention.
     compactor: Settings,
     /// Its own log.
     log: telemetry::Settings,
@@ -34,6 +39,7 @@ impl Default for Process {
             ingester: "http://127.0.0.1:4100".into(),
             data: "data".into(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             compactor: Settings::default(),
             log: telemetry::Settings::default(),
@@ -47,6 +53,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.compactor.check()?;
         link::uri("ingester", &self.ingester).map(drop)
     }
 }
@@ -56,9 +63,10 @@ pub fn standalone() -> ExitCode {
     process::main(|settings: Process, node: Node, _| async move {
         let control = link::to(link::uri("ingester", &settings.ingester)?);
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| e.to_string())?;
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
+        let compute = node.compute().clone();
         println!("compactor is ready: it tidies {}", store.describe());
-        Compactor::new(settings.compactor, control, store, limits).run(node.stopping()).await;
+        Compactor::new(settings.compactor, control, store, limits, compute).run(node.stopping()).await;
         Ok::<(), String>(())
     })
 }

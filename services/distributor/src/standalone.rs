@@ -1,14 +1,16 @@
 //! A distributor as a process of its own: HTTP in front, an ingester behind.
 
 use crate::{Distributor, Leaders, Settings, router};
-use model::ShardCounts;
+use model::{ShardCounts, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -19,8 +21,10 @@ struct Process {
     ingester: String,
     /// How many shards each signal has; the same in every service.
     shards: ShardCounts,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// The door for pushes.
     distributor: Settings,
     /// Its own log.
@@ -34,6 +38,7 @@ impl Default for Process {
             ingester: "http://127.0.0.1:4100".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             distributor: Settings::default(),
             log: telemetry::Settings::default(),
         }
@@ -54,7 +59,7 @@ impl ProcessSettings for Process {
 pub fn standalone() -> ExitCode {
     process::main(|settings: Process, node: Node, _| async move {
         let leaders = Leaders::new(transport::link::to(transport::link::uri("ingester", &settings.ingester)?));
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let distributor = Distributor::new(settings.distributor, settings.shards, limits, Arc::new(leaders));
         let listen = settings.listen;
         let listener =

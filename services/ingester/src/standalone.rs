@@ -1,16 +1,17 @@
 //! An ingester as a process of its own: gRPC in front, the log and the object store behind.
 
 use crate::{Ingester, Settings};
-use model::ShardCounts;
+use model::{ShardCounts, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use tonic::transport::server::TcpIncoming;
 use transport::link::MAX_MESSAGE;
 use transport::v1::control_server::ControlServer;
@@ -26,8 +27,10 @@ struct Process {
     data: PathBuf,
     /// How many shards each signal has; the same in every service.
     shards: ShardCounts,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
     /// Shards, heads and flushes.
@@ -43,6 +46,7 @@ impl Default for Process {
             data: "data".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             ingester: Settings::default(),
             log: telemetry::Settings::default(),
@@ -68,7 +72,7 @@ pub fn standalone() -> ExitCode {
         let incoming = TcpIncoming::bind(settings.listen).map_err(unbound)?.with_nodelay(Some(true));
         let at = incoming.local_addr().map_err(unbound)?;
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| text(&e))?;
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let opened = Ingester::open(&settings.data, &settings.ingester, settings.shards, limits, store, &node).await;
         let ingester = opened.map_err(|e| text(&e))?;
         println!("ingester is ready: gRPC on http://{at}, data in {}", settings.data.display());

@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::Captured;
-use tenancy::LimitTable;
 use tokio::net::TcpListener;
 use transport::v1::control_server::ControlServer;
 use transport::v1::ingest_server::IngestServer;
@@ -62,7 +61,7 @@ impl Roles {
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("cannot create the data folder {}", settings.data.display()))?;
         let overrides = settings.overrides().map_err(anyhow::Error::msg)?;
-        let limits = Arc::new(LimitTable::new(&overrides));
+        let limits = node.limits(overrides);
         let store = Store::open(&settings.objects, &settings.data.join("objects"))?;
         let (shards, compute) = (settings.shards, node.compute().clone());
         let ingester =
@@ -71,8 +70,9 @@ impl Roles {
         let leaders = Arc::new(Leaders::new(links.ingest));
         let distributor = Arc::new(Distributor::new(settings.distributor.clone(), shards, limits.clone(), leaders));
         let reads = Links { read: links.read, control: links.control.clone() };
-        let querier = Querier::new(reads, shards, store.clone(), limits.clone(), &settings.querier, compute);
-        let compactor = Compactor::new(settings.compactor.clone(), links.control, store.clone(), limits.clone());
+        let querier = Querier::new(reads, shards, store.clone(), limits.clone(), &settings.querier, compute.clone());
+        let compactor =
+            Compactor::new(settings.compactor.clone(), links.control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;

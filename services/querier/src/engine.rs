@@ -2,7 +2,7 @@
 
 use crate::error::QueryError;
 use crate::querier::Querier;
-use crate::source::TenantRows;
+use crate::source::{Kept, TenantRows};
 use model::Reason;
 use node::Pool;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub async fn run<T: Send + 'static>(
     let rows = TenantRows {
         parts: inner.parts.clone(),
         tenant: admitted.tenant().clone(),
+        kept: Kept::now(&limits.retention),
         max_bytes: limits.query_memory.0,
         runtime: Handle::current(),
     };

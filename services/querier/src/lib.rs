@@ -2,7 +2,7 @@
 //!
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `source` merges the rows
-//! of `heads` and `segments`, each row exactly once, by the rule that `snapshot` holds; `catalog` keeps a copy of
+//! of `heads` and `segments`, each row exactly once, by the rule that `catalog` has; `catalog_copy` keeps a copy of
 //! what exists.
 
 mod api;
@@ -10,7 +10,6 @@ mod catalog_copy;
 mod engine;
 mod error;
 mod heads;
-mod merge;
 mod querier;
 mod segments;
 mod settings;

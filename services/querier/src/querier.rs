@@ -59,7 +59,7 @@ impl Querier {
     ) -> Querier {
         let parts = Parts {
             heads: Heads::new(links.read, shards),
-            catalog: CatalogCopy::new(links.control),
+            catalog: CatalogCopy::new(links.control, settings.catalog_age),
             segments: Segments::new(store, settings.open_segments),
         };
         Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, counts: Counts::default() }) }

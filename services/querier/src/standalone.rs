@@ -1,16 +1,17 @@
 //! A querier as a process of its own: HTTP in front, an ingester and the object store behind.
 
 use crate::{Links, Querier, Settings, router};
-use model::ShardCounts;
+use model::{ShardCounts, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use transport::link;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,8 +25,10 @@ struct Process {
     data: PathBuf,
     /// How many shards each signal has; the same in every service.
     shards: ShardCounts,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
     /// The door for queries.
@@ -42,6 +45,7 @@ impl Default for Process {
             data: "data".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             querier: Settings::default(),
             log: telemetry::Settings::default(),
@@ -64,7 +68,7 @@ pub fn standalone() -> ExitCode {
     process::main(|settings: Process, node: Node, _| async move {
         let link = link::to(link::uri("ingester", &settings.ingester)?);
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| e.to_string())?;
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let links = Links { read: link.clone(), control: link };
         let compute = node.compute().clone();
         let querier = Querier::new(links, settings.shards, store, limits, &settings.querier, compute);
