@@ -3,7 +3,7 @@
 use crate::control::Control;
 use crate::error::Error;
 use crate::job::Merger;
-use crate::lease::{Candidate, Held};
+use crate::lease::{self, Held};
 use crate::meters::Counts;
 use crate::orphans::{self, Unnamed};
 use crate::plan::{Job, Planner};
@@ -52,13 +52,11 @@ impl Compactor {
 
     /// Works until the process stops, whenever no other compactor does.
     pub async fn run(self, mut stopping: Stopping) {
-        let settings = &self.merger.settings;
-        let mut candidate = Candidate::new(self.merger.control.clone(), settings.lease);
         let mut memory = Memory::default();
         loop {
             let held = tokio::select! {
                 () = stopping.wait() => return,
-                held = candidate.wait() => held,
+                held = lease::wait(&self.merger.control, self.merger.settings.lease) => held,
             };
             tracing::info!(epoch = held.epoch, "this compactor has the lease");
             self.counts.leads.store(1, Ordering::Relaxed);
@@ -73,7 +71,7 @@ impl Compactor {
                 held.give_back().await;
                 return;
             }
-            tracing::warn!(epoch = held.epoch, "the lease is lost: another compactor works from now on");
+            tracing::warn!(epoch = held.epoch, "the lease is lost: nothing is done until it is granted again");
         }
     }
 

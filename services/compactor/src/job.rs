@@ -57,12 +57,17 @@ impl Merger {
         };
         fail::fail_point!("compact::before_replace");
         held.check()?;
-        let reply = self.control.propose(&Command::Replace { epoch: held.epoch, removed: job.names(), added }).await?;
+        let reply = self.control.propose(&Command::Replace { epoch: held.epoch, removed: job.names(), added }).await;
         fail::fail_point!("compact::after_replace");
         match reply {
-            Reply::Done { .. } => Ok(done),
-            Reply::Fenced { .. } => Err(Error::Lost { epoch: held.epoch }),
-            other => Err(Error::Refused(format!("{other:?}"))),
+            Ok(Reply::Done { .. }) => Ok(done),
+            Ok(Reply::Fenced { .. }) => Err(Error::Lost { epoch: held.epoch }),
+            Ok(other) => Err(Error::Refused(format!("{other:?}"))),
+            Err(error) => {
+                // It may still be done, at any time. Under another epoch, these blocks are named by then or never.
+                tracing::warn!(%error, "whether blocks took the place of their inputs is not known");
+                Err(Error::Lost { epoch: held.epoch })
+            }
         }
     }
 

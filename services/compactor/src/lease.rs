@@ -11,15 +11,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A compactor that wants the lease.
-pub struct Candidate {
-    control: Control,
-    /// Drawn at every start, so that a process never takes another's lease for its own.
-    name: String,
-    ttl: Duration,
-    seen: Lease,
-}
-
 /// The lease, as long as it holds.
 pub struct Held {
     control: Control,
@@ -30,31 +21,26 @@ pub struct Held {
     until: Mutex<Instant>,
 }
 
-impl Candidate {
-    pub fn new(control: Control, ttl: Duration) -> Candidate {
-        let name = format!("compactor-{:016x}", RandomState::new().build_hasher().finish());
-        Candidate { control, name, ttl, seen: Lease::default() }
-    }
-
-    /// Waits until the lease is ours: nobody has it, or whoever has it did not renew it for its time.
-    pub async fn wait(&mut self) -> Held {
-        loop {
-            let asked = Instant::now();
-            match ask(&self.control, self.name.clone(), &self.seen).await {
-                Ok((lease, _)) if lease.holder == self.name => {
-                    let (control, name, ttl) = (self.control.clone(), self.name.clone(), self.ttl);
-                    let until = Mutex::new(asked + ttl);
-                    self.seen = lease;
-                    return Held { control, name, ttl, epoch: self.seen.epoch, until };
-                }
-                Ok((lease, _)) => {
-                    tracing::debug!(holder = lease.holder, epoch = lease.epoch, "another compactor has the lease");
-                    self.seen = lease;
-                }
-                Err(error) => tracing::warn!(%error, "the lease was not asked for; it will be tried again"),
+/// Waits until the lease is ours: nobody has it, or whoever has it did not renew it for `ttl`.
+pub async fn wait(control: &Control, ttl: Duration) -> Held {
+    // Drawn each time, so that each time has its own epoch: what was asked for under an earlier one, and perhaps is still
+    // on its way, changes nothing any more.
+    let name = format!("compactor-{:016x}", RandomState::new().build_hasher().finish());
+    let mut seen = Lease::default();
+    loop {
+        let asked = Instant::now();
+        match ask(control, name.clone(), &seen).await {
+            Ok((lease, _)) if lease.holder == name => {
+                let (control, epoch) = (control.clone(), lease.epoch);
+                return Held { control, name, ttl, epoch, until: Mutex::new(asked + ttl) };
             }
-            tokio::time::sleep(self.ttl).await;
+            Ok((lease, _)) => {
+                tracing::debug!(holder = lease.holder, epoch = lease.epoch, "another compactor has the lease");
+                seen = lease;
+            }
+            Err(error) => tracing::warn!(%error, "the lease was not asked for; it will be tried again"),
         }
+        tokio::time::sleep(ttl).await;
     }
 }
 
@@ -116,3 +102,6 @@ async fn ask(control: &Control, holder: String, seen: &Lease) -> Result<(Lease, 
         other => Err(Error::Refused(format!("{other:?}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

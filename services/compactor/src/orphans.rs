@@ -32,8 +32,8 @@ impl Unnamed {
 }
 
 /// Whether the catalog cannot take an object any more, however late somebody asks for it: a segment, once its shard is
-/// flushed past its beginning; a block of an epoch that is over, or of ours, when we do not work on it. What is not
-/// named as our objects are is not ours to delete.
+/// flushed past its beginning; a block of an epoch that is over, or of ours, since no job is under way and each was
+/// answered. What is not named as our objects are is not ours to delete.
 pub fn is_void(catalog: &Catalog, name: &str, epoch: u64) -> bool {
     match Name::parse(name) {
         Some(Name::Segment { shard, after, .. }) => after < catalog.shard(shard).through,

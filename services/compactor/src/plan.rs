@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// Blocks of this level are not merged any more.
 const MAX_LEVEL: u8 = 3;
 /// So many objects are merged at once, at most: each is open, with a page or more in memory.
-const MAX_INPUTS: usize = 256;
+const MAX_INPUTS: usize = 64;
 
 /// Objects of one signal that are to be merged.
 #[derive(Debug, Clone)]
