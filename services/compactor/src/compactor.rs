@@ -50,9 +50,14 @@ impl Compactor {
         Compactor { merger: Arc::new(merger), counts: Arc::default() }
     }
 
-    /// Works until the process stops, whenever no other compactor does.
+    /// Works until the process stops, whenever no other compactor does. Begins after one interval: what has just started
+    /// has better things to do, and one that restarts again and again disturbs nobody.
     pub async fn run(self, mut stopping: Stopping) {
         let mut memory = Memory::default();
+        tokio::select! {
+            () = stopping.wait() => return,
+            () = tokio::time::sleep(self.merger.settings.interval) => {}
+        }
         loop {
             let held = tokio::select! {
                 () = stopping.wait() => return,

@@ -1,8 +1,9 @@
 //! Runs a query away from the sockets, within its tenant's limits, and only as long as somebody waits for it.
 
 use crate::error::QueryError;
+use crate::kept::Kept;
 use crate::querier::Querier;
-use crate::source::{Kept, TenantRows};
+use crate::source::TenantRows;
 use model::Reason;
 use node::Pool;
 use std::sync::Arc;

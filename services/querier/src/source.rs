@@ -7,6 +7,7 @@
 
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
+use crate::kept::Kept;
 use crate::querier::Parts;
 use crate::segments::within;
 use catalog::Overtaken;
@@ -14,8 +15,7 @@ use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, Series
 use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tenancy::RetentionSettings;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
@@ -27,30 +27,6 @@ pub struct TenantRows {
     /// The most bytes that may come from heads.
     pub max_bytes: u64,
     pub runtime: Handle,
-}
-
-/// The oldest rows that a tenant is shown, in each signal's unit.
-#[derive(Debug, Clone, Copy)]
-pub struct Kept {
-    logs: i64,
-    metrics: i64,
-}
-
-impl Kept {
-    /// What the retention allows at this moment.
-    pub fn now(retention: &RetentionSettings) -> Kept {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let oldest = |signal| retention.oldest(signal, now);
-        Kept { logs: oldest(Signal::Logs), metrics: oldest(Signal::Metrics) }
-    }
-
-    fn of(self, signal: Signal, range: TimeRange) -> TimeRange {
-        let oldest = match signal {
-            Signal::Logs => self.logs,
-            Signal::Metrics => self.metrics,
-        };
-        TimeRange::new(range.min.max(oldest), range.max)
-    }
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
@@ -98,17 +74,14 @@ impl TenantRows {
 
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
         self.runtime.block_on(async {
-            let mut attempt = 1;
-            loop {
-                match self.try_snapshot(question).await? {
-                    Ok(snapshot) => return Ok(snapshot),
-                    Err(overtaken) if attempt == ATTEMPTS => {
-                        return Err(QueryError::new(Reason::Unavailable, overtaken.to_string()));
-                    }
-                    Err(_) => tokio::time::sleep(PAUSE).await,
+            for _ in 1..ATTEMPTS {
+                if let Ok(snapshot) = self.try_snapshot(question).await? {
+                    return Ok(snapshot);
                 }
-                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
             }
+            let last = self.try_snapshot(question).await?;
+            last.map_err(|overtaken| QueryError::new(Reason::Unavailable, overtaken.to_string()))
         })
     }
 
@@ -153,14 +126,14 @@ impl TenantRows {
                 all.insert(rows::labels(&packed)?);
             }
         }
-        for name in &snapshot.objects {
+        for object in &snapshot.objects {
             let found = match signal {
-                Signal::Logs => match self.parts.segments.logs(name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range).map_err(within(name))?,
+                Signal::Logs => match self.parts.segments.logs(object, &self.tenant)? {
+                    Some(reader) => reader.series(matchers, range).map_err(within(object))?,
                     None => Vec::new(),
                 },
-                Signal::Metrics => match self.parts.segments.metrics(name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range).map_err(within(name))?,
+                Signal::Metrics => match self.parts.segments.metrics(object, &self.tenant)? {
+                    Some(reader) => reader.series(matchers, range).map_err(within(object))?,
                     None => Vec::new(),
                 },
             };
@@ -184,8 +157,8 @@ impl TenantRows {
                 values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
             }
         }
-        for name in &snapshot.objects {
-            let Some(reader) = self.parts.segments.metrics(name, &self.tenant)? else { continue };
+        for object in &snapshot.objects {
+            let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? else { continue };
             if matchers.is_empty() {
                 values.extend(reader.label_values(name)?);
             } else {
@@ -203,9 +176,9 @@ impl TenantRows {
         let mut add = |metadata: Metadata| {
             all.entry(metadata.family.clone()).or_default().insert(metadata);
         };
-        for name in &snapshot.objects {
-            if let Some(reader) = self.parts.segments.metrics(name, &self.tenant)? {
-                reader.metadata().map_err(within(name))?.into_iter().for_each(&mut add);
+        for object in &snapshot.objects {
+            if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
+                reader.metadata().map_err(within(object))?.into_iter().for_each(&mut add);
             }
         }
         for reply in snapshot.heads {
@@ -224,9 +197,9 @@ impl TenantRows {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Exemplars, matchers, range))?;
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
-        for name in &snapshot.objects {
-            if let Some(reader) = self.parts.segments.metrics(name, &self.tenant)? {
-                for (labels, exemplars) in reader.exemplars(matchers, range).map_err(within(name))? {
+        for object in &snapshot.objects {
+            if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
+                for (labels, exemplars) in reader.exemplars(matchers, range).map_err(within(object))? {
                     all.entry(labels).or_default().extend(exemplars);
                 }
             }
@@ -280,11 +253,11 @@ impl SeriesSource for TenantRows {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
         let mut sources: Vec<SeriesIter<'_>> = Vec::new();
-        for name in &snapshot.objects {
-            let reader = self.parts.segments.metrics(name, &self.tenant)?;
+        for object in &snapshot.objects {
+            let reader = self.parts.segments.metrics(object, &self.tenant)?;
             if let Some(reader) = reader {
-                let series = reader.select_shared(matchers, range).map_err(within(name))?;
-                let name = name.to_owned();
+                let series = reader.select_shared(matchers, range).map_err(within(object))?;
+                let name = object.clone();
                 sources.push(Box::new(series.map(move |s| s.map_err(|e| within(&name)(e).into()))));
             }
         }

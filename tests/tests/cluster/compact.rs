@@ -23,11 +23,12 @@ fn home() -> Home {
     crate::home(&format!("{COMPACTOR_SETTINGS}{QUERIER_SETTINGS}"))
 }
 
-/// All files in a folder and its folders.
+/// All objects in a folder and its folders. What a process was writing when it died has a `#` in its name.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    let all = paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
+    all.filter(|path| !path.to_string_lossy().contains('#')).collect()
 }
 
 /// Waits until only blocks are left, and as many objects as the catalog names.
@@ -35,7 +36,9 @@ async fn all_merged(client: &Client, objects: &Path) {
     until("all is merged and swept", async || {
         let segments = client.meter("ouro_compactor_objects{kind=\"segment\"}").await;
         let blocks = client.meter("ouro_compactor_objects{kind=\"block\"}").await;
-        segments == 0.0 && blocks > 0.0 && files(objects).len() as f64 == blocks
+        let found = files(objects);
+        println!("{segments} segments and {blocks} blocks are named, {} objects are there", found.len());
+        segments == 0.0 && blocks > 0.0 && found.len() as f64 == blocks
     })
     .await;
 }

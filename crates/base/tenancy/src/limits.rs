@@ -4,7 +4,7 @@ use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The limits of a tenant. In settings: `limits` for all, `overrides.tenants.<name>` for one.
+/// The limits of a tenant. In settings: `limits` for all, `tenants.<name>` for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

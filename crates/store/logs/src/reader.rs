@@ -54,7 +54,7 @@ impl Reader {
         self.0.index.groups.iter().map(|group| u64::from(group.rows)).sum()
     }
 
-    /// The selected rows, oldest row groups first, one page a stream and page of the format.
+    /// The selected rows in the order in which they lie: row group by row group, one page a stream and page of the format.
     pub fn pages(&self, selection: &Selection) -> Pages {
         self.select(selection, (0..self.0.index.groups.len()).collect(), None)
     }
