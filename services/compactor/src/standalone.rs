@@ -53,6 +53,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         self.compactor.check()?;
         link::uri("ingester", &self.ingester).map(drop)
     }

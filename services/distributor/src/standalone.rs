@@ -51,6 +51,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         transport::link::uri("ingester", &self.ingester).map(drop)
     }
 }

@@ -60,6 +60,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         self.ingester.consensus.check().map_err(|e| format!("ingester.{e}"))
     }
 }

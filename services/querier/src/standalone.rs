@@ -59,6 +59,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         link::uri("ingester", &self.ingester).map(drop)
     }
 }
