@@ -57,13 +57,27 @@ fn senders(name: &str) -> [Sender; 3] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_there_once_while_they_are_merged() {
-    let (home, senders, mut ledger) = (home(), senders("merge"), Ledger::default());
+    let settings = format!("{COMPACTOR_SETTINGS}{QUERIER_SETTINGS}").replace("\"200ms\"", "\"10ms\"");
+    let (home, senders, mut ledger) = (crate::home(&settings), senders("merge"), Ledger::default());
     let process = home.start();
     let client = process.client();
+    // Heads are flushed, and what they were is merged, while a query is on its way from the ones to the others.
+    let flushes = {
+        let client = client.clone();
+        tokio::spawn(async move {
+            loop {
+                client.flush().await;
+            }
+        })
+    };
     for round in 0..30 {
-        write(&mut ledger, &senders, &client).await;
+        for sender in &senders {
+            ledger.send_some(&client, sender, 2).await;
+        }
         ledger.check(&client, &format!("round {round}")).await;
     }
+    flushes.abort();
+    client.flush().await;
     let jobs = client.meter("ouro_compactor_jobs_total").await;
     assert!(jobs >= 4.0, "only {jobs} merges ran under the readers' eyes");
     until("the last window is over", async || {
