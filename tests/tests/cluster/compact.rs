@@ -98,6 +98,26 @@ async fn rows_are_there_once_while_they_are_merged() {
     ledger.check(&process.client(), "with new segments beside blocks").await;
 }
 
+/// A flush hangs between the catalog and the log, and what it wrote is merged meanwhile: the head still has the rows that
+/// a block has, too. Readers wait for the flush rather than see them twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_overtakes_a_flush_shows_no_row_twice() {
+    let settings = format!("{COMPACTOR_SETTINGS}{QUERIER_SETTINGS}").replace("\"200ms\"", "\"10ms\"");
+    let home = crate::home(&settings.replace("\"4s\"", "\"20ms\""));
+    let (sender, mut ledger) = (Sender::new("overtake"), Ledger::default());
+    let process = home.start_with("flush::after_catalog=1*sleep(1200)");
+    let client = process.client();
+    ledger.send_some(&client, &sender, 4).await;
+    client.begin_flush().await;
+    until("both signals are flushed and merged", async || {
+        ledger.check(&client, "while a flush hangs").await;
+        client.meter("ouro_flush_segments_total").await >= 2.0
+            && client.meter("ouro_compactor_objects{kind=\"block\"}").await >= 2.0
+    })
+    .await;
+    ledger.check(&client, "once it went on").await;
+}
+
 async fn die_in_a_merge(point: &str) {
     let (home, senders, mut ledger) = (home(), senders("die"), Ledger::default());
     for skip in [0, 2] {
