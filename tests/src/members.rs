@@ -105,7 +105,7 @@ impl Members {
         let control = &control[..if control.len() < 3 { 1 } else { 3 }];
         let certs = self.folder.path().join("certs");
         let mut text = format!(
-            "listen = \"127.0.0.1:{}\"\n{more}\n[cluster]\nname = {:?}\nmember = {:?}\nzone = {:?}\n\
+            "listen = \"127.0.0.1:{}\"\n[cluster]\nname = {:?}\nmember = {:?}\nzone = {:?}\n\
              listen = \"127.0.0.1:{}\"\nseeds = {seeds:?}\n{GOSSIP}\
              [tls]\nca = {:?}\ncertificate = {:?}\nkey = {:?}\nreload = \"200ms\"\n",
             seat.api,
@@ -124,6 +124,7 @@ impl Members {
         if seat.role == Role::Ingester {
             text.push_str(&format!("{INGESTER}[ingester.placement]\ncontrol = {control:?}\n{placement}\n"));
         }
+        text.push_str(more);
         self.seats[at].home.change(&text);
     }
 

@@ -55,6 +55,11 @@ impl Home {
         self
     }
 
+    /// As `change`, with the settings that suit stories.
+    pub fn change_with(&mut self, settings: &str) {
+        self.change(&format!("{settings}\n{SETTINGS}"));
+    }
+
     pub fn change(&mut self, settings: &str) {
         self.settings = settings.to_owned();
         std::fs::write(self.config(), settings).expect("written");
@@ -221,12 +226,13 @@ impl Process {
         self.wait()
     }
 
-    /// Stops it as it stands, like a machine that is starved or moved.
+    /// Stops it as it stands, like a machine that swaps or is moved.
     pub fn pause(&self) {
         self.signal(rustix::process::Signal::STOP);
     }
 
-    pub fn go_on(&self) {
+    /// Lets it go on.
+    pub fn resume(&self) {
         self.signal(rustix::process::Signal::CONT);
     }
 

@@ -5,6 +5,8 @@
 mod api;
 #[path = "cluster/away.rs"]
 mod away;
+#[path = "cluster/compact.rs"]
+mod compact;
 #[path = "cluster/crash.rs"]
 mod crash;
 #[path = "cluster/disk.rs"]

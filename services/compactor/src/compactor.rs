@@ -1,115 +1,193 @@
-//! Looks through catalog and bucket again and again.
+//! Looks through catalog and bucket again and again, while it has the lease.
 
-use crate::due::{self, Unnamed};
+use crate::control::Control;
 use crate::error::Error;
+use crate::job::Merger;
+use crate::lease::{self, Held};
+use crate::meters::Counts;
+use crate::orphans::{self, Unnamed};
+use crate::plan::{Job, Planner};
+use crate::retention;
 use crate::settings::Settings;
-use catalog::{Catalog, Command, Reply};
-use node::Stopping;
+use catalog::{Catalog, Command, Reply, name::FOLDERS};
+use model::Reason;
+use node::{Compute, Stopping};
 use objects::Store;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
 use tenancy::LimitTable;
-use transport::v1::{CatalogRequest, ProposeRequest, control_client::ControlClient};
-use transport::{Link, link::MAX_MESSAGE};
+use tokio::time::Instant;
+use transport::Link;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Compactor {
-    inner: Arc<Inner>,
+    merger: Arc<Merger>,
+    counts: Arc<Counts>,
 }
 
-struct Inner {
-    settings: Settings,
-    control: ControlClient<Link>,
-    store: Store,
-    limits: Arc<LimitTable>,
-    unnamed: Mutex<Unnamed>,
-    expired: AtomicU64,
-    swept: AtomicU64,
-    swept_bytes: AtomicU64,
+/// What is remembered from one look to the next.
+#[derive(Default)]
+struct Memory {
+    unnamed: Unnamed,
+    /// What could not be merged: it is left alone until the next start, so that it hinders nothing else.
+    broken: HashSet<String>,
 }
 
 impl Compactor {
-    pub fn new(settings: Settings, control: Link, store: Store, limits: Arc<LimitTable>) -> Compactor {
-        let control = ControlClient::new(control).max_decoding_message_size(MAX_MESSAGE);
-        let (unnamed, expired, swept, swept_bytes) = Default::default();
-        Compactor { inner: Arc::new(Inner { settings, control, store, limits, unnamed, expired, swept, swept_bytes }) }
+    pub fn new(
+        settings: Settings,
+        control: Link,
+        store: Store,
+        limits: Arc<LimitTable>,
+        compute: Compute,
+    ) -> Compactor {
+        let (settings, control, serial) = (Arc::new(settings), Control::new(control), Default::default());
+        let merger = Merger { settings, control, store, limits, compute, serial };
+        Compactor { merger: Arc::new(merger), counts: Arc::default() }
     }
 
+    /// Works until the process stops, whenever no other compactor does. Begins after one interval: what has just started
+    /// has better things to do, and one that restarts again and again disturbs nobody.
     pub async fn run(self, mut stopping: Stopping) {
+        let mut memory = Memory::default();
+        tokio::select! {
+            () = stopping.wait() => return,
+            () = tokio::time::sleep(self.merger.settings.interval) => {}
+        }
         loop {
-            tokio::select! {
+            let held = tokio::select! {
                 () = stopping.wait() => return,
-                () = tokio::time::sleep(self.inner.settings.interval) => {}
+                held = lease::wait(&self.merger.control, self.merger.settings.lease) => held,
+            };
+            tracing::info!(epoch = held.epoch, "this compactor has the lease");
+            self.counts.leads.store(1, Ordering::Relaxed);
+            // Work is dropped where it stands: it leaves nothing but objects that nothing names.
+            let is_lost = tokio::select! {
+                () = stopping.wait() => false,
+                () = held.keep() => true,
+                () = self.work(&held, &mut memory) => true,
+            };
+            self.counts.leads.store(0, Ordering::Relaxed);
+            if !is_lost {
+                held.give_back().await;
+                return;
             }
-            if let Err(error) = self.tidy().await {
-                tracing::warn!(%error, "the bucket was not looked through; it will be tried again");
+            tracing::warn!(epoch = held.epoch, "the lease is lost: nothing is done until it is granted again");
+        }
+    }
+
+    /// Returns when the lease is lost.
+    async fn work(&self, held: &Held, memory: &mut Memory) {
+        loop {
+            match self.look(held, memory).await {
+                Ok(()) => {}
+                Err(Error::Lost { .. }) => return,
+                Err(error) => {
+                    self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "the bucket was not looked through; it will be tried again");
+                }
             }
+            tokio::time::sleep(self.merger.settings.interval).await;
         }
     }
 
-    /// One look: expired segments leave the catalog, then objects that it does not name leave the bucket.
-    pub async fn tidy(&self) -> Result<(), Error> {
-        let inner = &self.inner;
-        let now = SystemTime::now();
-        let millis = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
-        let names = due::expired(&self.catalog().await?, millis, |tenant| inner.limits.of(tenant).retention);
-        if !names.is_empty() {
-            tracing::info!(segments = names.len(), "segments have passed their retention");
-            inner.expired.fetch_add(names.len() as u64, Ordering::Relaxed);
-            self.propose(&Command::Remove { names }).await?;
+    /// One look: what has expired leaves the catalog, what is worth it is merged, and objects that nothing names leave
+    /// the bucket.
+    async fn look(&self, held: &Held, memory: &mut Memory) -> Result<(), Error> {
+        self.expire(held).await?;
+        while let Some(job) = self.plan(held, memory).await? {
+            self.merge(&job, held, memory).await?;
         }
-        // The listing comes first: what is added to the catalog after it is younger than the grace.
-        let listed = inner.store.list("segments").await?;
-        let catalog = self.catalog().await?;
-        let due = self.unnamed().see(&catalog, &listed, now, inner.settings.grace);
-        for object in due {
-            tracing::info!(
-                object = object.name,
-                bytes = object.bytes,
-                "swept an object that the catalog does not name"
-            );
-            inner.store.delete(&object.name).await?;
-            inner.swept.fetch_add(1, Ordering::Relaxed);
-            inner.swept_bytes.fetch_add(object.bytes, Ordering::Relaxed);
+        self.sweep(held, memory).await
+    }
+
+    async fn expire(&self, held: &Held) -> Result<(), Error> {
+        let Merger { control, limits, .. } = &*self.merger;
+        let names = retention::expired(&self.catalog(held).await?, now(), |tenant| limits.of(tenant).retention);
+        if names.is_empty() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn unnamed(&self) -> MutexGuard<'_, Unnamed> {
-        self.inner.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn catalog(&self) -> Result<Catalog, Error> {
-        let mut control = self.inner.control.clone();
-        let known = u64::MAX; // no version: the whole catalog is wanted
-        let reply = control.catalog(CatalogRequest { at_least: 0, known }).await?.into_inner();
-        Ok(Catalog::decode(&reply.catalog)?)
-    }
-
-    async fn propose(&self, command: &Command) -> Result<(), Error> {
-        let mut control = self.inner.control.clone();
-        let reply =
-            control.propose(ProposeRequest { command: command.encode().into(), forwarded: false }).await?.into_inner();
-        match Reply::decode(&reply.reply) {
-            Reply::Done { .. } => Ok(()),
+        let count = names.len();
+        match control.propose(&Command::Remove { names, epoch: Some(held.epoch) }).await? {
+            Reply::Done { .. } => {
+                tracing::info!(objects = count, "segments and blocks have passed their retention");
+                self.counts.expired.fetch_add(count as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Reply::Fenced { .. } => Err(Error::Lost { epoch: held.epoch }),
             other => Err(Error::Refused(format!("{other:?}"))),
         }
     }
 
+    async fn plan(&self, held: &Held, memory: &Memory) -> Result<Option<Job>, Error> {
+        let catalog = self.catalog(held).await?;
+        let settings = &self.merger.settings;
+        Ok(Planner { catalog: &catalog, settings, now: now(), broken: &memory.broken }.next())
+    }
+
+    /// Does a job; one whose inputs cannot be read is not tried again.
+    async fn merge(&self, job: &Job, held: &Held, memory: &mut Memory) -> Result<(), Error> {
+        let (begun, signal, level) = (Instant::now(), job.signal, job.inputs.level());
+        match self.merger.run(job, now(), held).await {
+            Ok(done) => {
+                self.counts.done(&done);
+                let (inputs, blocks, rows, bytes) = (done.inputs, done.blocks, done.rows, done.bytes);
+                let took = begun.elapsed();
+                tracing::info!(%signal, level, inputs, blocks, rows, raw = done.raw_bytes, bytes, ?took, "merged");
+                Ok(())
+            }
+            Err(error @ Error::Lost { .. }) => Err(error),
+            Err(error) if matches!(error.reason(), Reason::Unavailable | Reason::Timeout) => Err(error),
+            Err(error) => {
+                self.counts.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%signal, level, %error, "these segments or blocks cannot be merged and stay as they are");
+                memory.broken.extend(job.names());
+                Ok(())
+            }
+        }
+    }
+
+    async fn sweep(&self, held: &Held, memory: &mut Memory) -> Result<(), Error> {
+        let Merger { store, settings, .. } = &*self.merger;
+        // The listing comes first: what is added to the catalog after it is younger than the grace.
+        let mut listed = Vec::new();
+        for folder in FOLDERS {
+            listed.extend(store.list(folder).await?);
+        }
+        let catalog = self.catalog(held).await?;
+        self.counts.segments_now.store(catalog.segments().count() as u64, Ordering::Relaxed);
+        self.counts.blocks_now.store(catalog.blocks().count() as u64, Ordering::Relaxed);
+        for object in memory.unnamed.see(&catalog, &listed, Instant::now(), settings.grace) {
+            if !orphans::is_void(&catalog, &object.name, held.epoch) {
+                continue;
+            }
+            held.check()?;
+            store.delete(&object.name).await?;
+            fail::fail_point!("compact::after_delete");
+            tracing::info!(object = object.name, bytes = object.bytes, "swept an object that nothing names");
+            self.counts.swept.fetch_add(1, Ordering::Relaxed);
+            self.counts.swept_bytes.fetch_add(object.bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A catalog that is not older than this call: whoever answers may have an old one, so a version is asked of the
+    /// control group first.
+    async fn catalog(&self, held: &Held) -> Result<Catalog, Error> {
+        self.merger.control.catalog(held.renew().await?).await
+    }
+
     /// Writes this compactor's meters.
     pub fn meters(&self, out: &mut Exposition) {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let inner = &self.inner;
-        out.counter(
-            "ouro_compactor_expired_segments_total",
-            "Segments past their retention.",
-            &[],
-            load(&inner.expired),
-        );
-        out.counter("ouro_compactor_swept_objects_total", "Orphans that were deleted.", &[], load(&inner.swept));
-        out.counter("ouro_compactor_swept_bytes_total", "Their bytes.", &[], load(&inner.swept_bytes));
+        self.counts.write(out);
     }
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

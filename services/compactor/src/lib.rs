@@ -1,9 +1,21 @@
-//! Keeps the bucket in order: takes segments whose rows have passed their tenants' retention out of the catalog, and
-//! deletes objects that the catalog does not name.
+//! Keeps the bucket in order: merges segments of many tenants into blocks of one, takes what has passed its retention
+//! out of the catalog, and deletes objects that the catalog does not name.
+//!
+//! Of several compactors one works: it has the `lease`, and every change that it asks of the catalog carries the lease's
+//! epoch. `plan` says what is worth merging, `job` merges it, `retention` and `orphans` say what may go; `compactor`
+//! does these in turn.
 
 mod compactor;
-mod due;
+mod control;
 mod error;
+#[cfg(test)]
+mod examples;
+mod job;
+mod lease;
+mod meters;
+mod orphans;
+mod plan;
+mod retention;
 mod settings;
 mod standalone;
 

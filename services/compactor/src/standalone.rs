@@ -3,17 +3,19 @@
 use crate::{Compactor, Settings};
 use axum::Router;
 use mesh::{Directory, Mesh, Page};
-use model::Role;
+use model::{Role, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,11 +29,14 @@ struct Process {
     tls: identity::Settings,
     /// Folder of the segments when `objects.url` is empty.
     data: PathBuf,
-    /// What every tenant may do; retention is read from it.
+    /// What every tenant may do; retention is read from it. These and `tenants` are read again when the settings file
+    /// changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
-    /// Sweeping and retention.
+    /// Merging, sweeping and retention.
     compactor: Settings,
     /// Its own log.
     log: telemetry::Settings,
@@ -45,6 +50,7 @@ impl Default for Process {
             tls: identity::Settings::default(),
             data: "data".into(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             compactor: Settings::default(),
             log: telemetry::Settings::default(),
@@ -58,6 +64,8 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
+        self.compactor.check()?;
         self.cluster.check().map_err(|e| e.to_string())
     }
 
@@ -76,8 +84,8 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let directory = Directory::of(mesh.clone());
         let mut stopping = node.stopping();
         node.spawn("compactor: placement", directory.clone().follow(async move { stopping.wait().await }));
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
-        let compactor = Compactor::new(settings.compactor, directory.control(), store, limits);
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
+        let compactor = Compactor::new(settings.compactor, directory.control(), store, limits, node.compute().clone());
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let meters = Arc::new(move |out: &mut telemetry::Exposition| compactor.meters(out));
         let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };

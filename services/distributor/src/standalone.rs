@@ -2,15 +2,17 @@
 
 use crate::{Distributor, Leaders, Settings, router};
 use mesh::{Directory, Mesh, Page};
-use model::Role;
+use model::{Role, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +24,10 @@ struct Process {
     cluster: cluster::Settings,
     /// Who it is to other members.
     tls: identity::Settings,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// The door for pushes.
     distributor: Settings,
     /// Its own log.
@@ -37,6 +41,7 @@ impl Default for Process {
             cluster: cluster::Settings::default(),
             tls: identity::Settings::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             distributor: Settings::default(),
             log: telemetry::Settings::default(),
         }
@@ -49,6 +54,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         self.cluster.check().map_err(|e| e.to_string())
     }
 
@@ -64,7 +70,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Distributor, mesh::random_id()).await;
         let joining = opened.map_err(|e| e.to_string())?;
         let directory = Directory::of(joining.mesh().clone());
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let leaders = Arc::new(Leaders::new(directory.clone()));
         let distributor = Arc::new(Distributor::new(settings.distributor, limits, leaders));
         let routes = router(distributor.clone());

@@ -12,7 +12,7 @@ use crate::signal::Head;
 use crate::snapshot::Flushed;
 use block::{Directory, SegmentMeta};
 use bytes::Bytes;
-use catalog::{Command, Reply, SegmentEntry, TenantEntry};
+use catalog::{Command, Name, Reply, SegmentEntry, TenantEntry};
 use node::{Compute, Pool, Stopping};
 use objects::Store;
 use std::sync::Arc;
@@ -130,7 +130,7 @@ impl Flusher {
         self.compute
             .run(Pool::Flushes, move || {
                 let (data, directory) = block::write(meta, H::encode(&cut.frozen)?);
-                Ok((describe(&directory, data.len() as u64), data))
+                Ok((describe(meta, &directory, data.len() as u64), data))
             })
             .await
     }
@@ -176,6 +176,7 @@ impl Flusher {
                 (through, version)
             }
             Reply::Refused { why } => return Err(Error::Refused { shard: shard.id, why }),
+            other => return Err(Error::Refused { shard: shard.id, why: format!("{other:?}") }),
         };
         self.log_flushed(shard, through, version).await?;
         let (rows, raw, bytes) = counted;
@@ -201,8 +202,7 @@ impl Flusher {
 
 /// The catalog's entry for a segment. Its name says the shard, the log range and the term, so no other upload can
 /// ever replace its bytes.
-fn describe(directory: &Directory, bytes: u64) -> SegmentEntry {
-    let meta = directory.meta;
+fn describe(meta: SegmentMeta, directory: &Directory, bytes: u64) -> SegmentEntry {
     let tenants = directory.parts.iter().map(|part| TenantEntry {
         tenant: part.tenant.clone(),
         rows: part.rows,
@@ -210,13 +210,15 @@ fn describe(directory: &Directory, bytes: u64) -> SegmentEntry {
         max: part.times.max,
     });
     SegmentEntry {
-        name: format!("segments/{}/{:016x}-{:016x}-{:x}.seg", meta.shard, meta.after, meta.through, meta.term),
+        name: Name::Segment { shard: meta.shard, after: meta.after, through: meta.through, term: meta.term }
+            .to_string(),
         shard: meta.shard,
         level: meta.level,
         after: meta.after,
         through: meta.through,
         term: meta.term,
         created: meta.created,
+        order: 0,
         rows: directory.parts.iter().map(|p| p.rows).sum(),
         raw_bytes: directory.parts.iter().map(|p| p.raw_bytes).sum(),
         bytes,

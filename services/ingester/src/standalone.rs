@@ -4,17 +4,19 @@ use crate::join::Place;
 use crate::{Ingester, Settings};
 use axum::Router;
 use mesh::Page;
-use model::ShardCounts;
+use model::{ShardCounts, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,8 +31,10 @@ struct Process {
     data: PathBuf,
     /// How many shards of each signal there are at least; the same in every ingester. May be raised, never lowered.
     shards: ShardCounts,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
     /// Shards, heads and flushes.
@@ -48,6 +52,7 @@ impl Default for Process {
             data: "data".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             ingester: Settings::default(),
             log: telemetry::Settings::default(),
@@ -61,6 +66,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         self.cluster.check().map_err(|e| e.to_string())?;
         self.ingester.placement.check()?;
         self.ingester.consensus.check().map_err(|e| format!("ingester.{e}"))
@@ -77,7 +83,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let config = settings.render().into();
         let text = |e: &dyn std::fmt::Display| e.to_string();
         let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| text(&e))?;
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let place = Place {
             data: &settings.data,
             settings: &settings.ingester,

@@ -43,14 +43,17 @@ pub struct Serve {
 
 impl Serve {
     /// Defaults, then the file, then `OURO_…` variables, then flags.
-    pub fn settings(&self) -> Result<Settings, SettingsError> {
-        let settings: Settings = Sources::default()
+    pub fn sources(&self) -> Sources {
+        Sources::default()
             .file(self.config.as_deref())
             .environment()
             .flag("data", self.data.clone())
             .flag("listen", self.listen.clone())
             .flag("log.level", self.log.clone())
-            .load()?;
+    }
+
+    pub fn settings(&self) -> Result<Settings, SettingsError> {
+        let settings: Settings = self.sources().load()?;
         settings.check().map_err(|why| SettingsError::Value { why })?;
         Ok(settings)
     }

@@ -68,5 +68,5 @@ fn serve(args: &args::Serve) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let log = settings.log.clone();
-    node::process::run(&log, |node, captured| server::serve(settings, node, captured))
+    node::process::run(&log, args.sources(), |node, captured| server::serve(settings, node, captured))
 }

@@ -17,7 +17,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use telemetry::Captured;
-use tenancy::LimitTable;
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tower::ServiceExt;
@@ -65,7 +64,7 @@ impl Roles {
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("cannot create the data folder {}", settings.data.display()))?;
         let overrides = settings.overrides().map_err(anyhow::Error::msg)?;
-        let limits = Arc::new(LimitTable::new(&overrides));
+        let limits = node.limits(overrides);
         let store = Store::open(&settings.objects, &settings.data.join("objects"))?;
         let (shards, compute) = (settings.shards, node.compute().clone());
         let ingester =
@@ -73,9 +72,10 @@ impl Roles {
         let directory = Directory::one(in_process(&ingester), ingester.control().table().borrow().clone());
         let leaders = Arc::new(Leaders::new(directory.clone()));
         let distributor = Arc::new(Distributor::new(settings.distributor.clone(), limits.clone(), leaders));
-        let querier = Querier::new(directory.clone(), store.clone(), limits.clone(), &settings.querier, compute);
+        let querier =
+            Querier::new(directory.clone(), store.clone(), limits.clone(), &settings.querier, compute.clone());
         let control = directory.control();
-        let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone());
+        let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;

@@ -20,7 +20,7 @@ pub struct Settings {
     pub log: telemetry::Settings,
     /// How many shards each signal has.
     pub shards: ShardCounts,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     pub limits: Limits,
     /// What single tenants may do beyond or below that, by the names of the limits.
     pub tenants: BTreeMap<TenantId, Map<String, Value>>,
@@ -32,7 +32,7 @@ pub struct Settings {
     pub ingester: ingester::Settings,
     /// The door for queries.
     pub querier: querier::Settings,
-    /// Sweeping of orphans.
+    /// Merging, retention, and sweeping of orphans.
     pub compactor: compactor::Settings,
     /// Recording rules.
     pub ruler: ruler::Settings,
@@ -85,13 +85,12 @@ impl Settings {
             }
         }
         self.ingester.consensus.journal.check().map_err(|e| format!("ingester.consensus.{e}"))?;
+        self.compactor.check()?;
         self.overrides().map(drop)
     }
 
     pub fn overrides(&self) -> Result<Overrides, String> {
-        let mut overrides = Overrides::new(self.limits.clone());
-        self.tenants.iter().try_for_each(|(tenant, own)| overrides.set(tenant.clone(), own.clone()))?;
-        Ok(overrides)
+        Overrides::of(self.limits.clone(), self.tenants.clone())
     }
 
     /// A copy without secrets.

@@ -1,4 +1,5 @@
-//! This querier's copy of the catalog, fetched again only when a head says that there is something newer.
+//! This querier's copy of the catalog, fetched again when a head says that there is something newer, and when it has not
+//! been looked at for a while: objects that the compactor has replaced are deleted in the end.
 
 use crate::error::QueryError;
 use catalog::Catalog;
@@ -19,14 +20,23 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub struct CatalogCopy {
     directory: Directory,
-    copy: Mutex<Arc<Catalog>>,
+    copy: Mutex<Copy>,
+    /// How long a copy is good for.
+    age: Duration,
     /// Held by the one who fetches.
     fetching: AsyncMutex<()>,
 }
 
+#[derive(Clone, Default)]
+struct Copy {
+    catalog: Arc<Catalog>,
+    /// When the control group last said that there is none newer.
+    asked: Option<Instant>,
+}
+
 impl CatalogCopy {
-    pub fn new(directory: Directory) -> CatalogCopy {
-        CatalogCopy { directory, copy: Mutex::default(), fetching: AsyncMutex::default() }
+    pub fn new(directory: Directory, age: Duration) -> CatalogCopy {
+        CatalogCopy { directory, copy: Mutex::default(), age, fetching: AsyncMutex::default() }
     }
 
     /// A catalog that is at least at this version.
@@ -59,7 +69,9 @@ impl CatalogCopy {
     }
 
     async fn fetch_from(&self, link: Link, at_least: u64, deadline: Instant) -> Result<Arc<Catalog>, QueryError> {
-        let known = self.copy().version();
+        let copy = self.copy();
+        let known = copy.asked.map_or(u64::MAX, |_| copy.catalog.version()); // at first there is none
+        let asked = Some(Instant::now());
         let mut client = ControlClient::new(link).max_decoding_message_size(MAX_MESSAGE);
         let request = client.catalog(CatalogRequest { at_least, known });
         let reply = timeout_at(deadline, request).await.map_err(|_| {
@@ -67,20 +79,26 @@ impl CatalogCopy {
             QueryError::new(Reason::Unavailable, text)
         })??;
         let reply = reply.into_inner();
-        if reply.catalog.is_empty() {
-            return Ok(self.copy());
-        }
-        let catalog = Catalog::decode(&reply.catalog).map_err(|e| QueryError::new(Reason::Internal, e.to_string()))?;
-        let catalog = Arc::new(catalog);
-        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = catalog.clone();
+        // An ingester that is behind must not take it back.
+        let is_older = copy.asked.is_some() && reply.version < copy.catalog.version();
+        let catalog = match reply.catalog.is_empty() || is_older {
+            true => copy.catalog,
+            false => {
+                let catalog = Catalog::decode(&reply.catalog);
+                Arc::new(catalog.map_err(|e| QueryError::new(Reason::Internal, e.to_string()))?)
+            }
+        };
+        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = Copy { catalog: catalog.clone(), asked };
         Ok(catalog)
     }
 
     fn new_enough(&self, version: u64) -> Option<Arc<Catalog>> {
-        Some(self.copy()).filter(|copy| copy.version() >= version)
+        let Copy { catalog, asked } = self.copy();
+        let is_fresh = asked.is_some_and(|asked| asked.elapsed() < self.age);
+        (is_fresh && catalog.version() >= version).then_some(catalog)
     }
 
-    fn copy(&self) -> Arc<Catalog> {
+    fn copy(&self) -> Copy {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

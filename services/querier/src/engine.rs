@@ -1,6 +1,7 @@
 //! Runs a query away from the sockets, within its tenant's limits, and only as long as somebody waits for it.
 
 use crate::error::QueryError;
+use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Querier;
 use crate::source::TenantRows;
@@ -48,6 +49,7 @@ pub async fn run<T: Send + 'static>(
     let rows = TenantRows {
         parts: inner.parts.clone(),
         tenant: admitted.tenant().clone(),
+        kept: Kept::now(&limits.retention),
         max_bytes: limits.query_memory.0,
         partial: partial.clone(),
         runtime: Handle::current(),

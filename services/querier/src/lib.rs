@@ -2,15 +2,15 @@
 //!
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `source` merges the rows
-//! of `heads` and `segments`, each row exactly once, by the rule that `snapshot` holds; `catalog` keeps a copy of
-//! what exists.
+//! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
+//! `kept` hides; `catalog_copy` keeps a copy of what exists.
 
 mod api;
 mod catalog_copy;
 mod engine;
 mod error;
 mod heads;
-mod merge;
+mod kept;
 mod partial;
 mod querier;
 mod segments;

@@ -29,6 +29,11 @@ impl Partial {
         Ok(())
     }
 
+    /// The shards that it did without.
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.missing().keys().copied().collect()
+    }
+
     /// A warning for each shard.
     pub fn warnings(&self) -> Vec<String> {
         let warning = |(shard, why): (&ShardId, &String)| {

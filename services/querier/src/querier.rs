@@ -49,7 +49,7 @@ impl Querier {
     ) -> Querier {
         let parts = Parts {
             heads: Heads::new(directory.clone()),
-            catalog: CatalogCopy::new(directory),
+            catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(store, settings.open_segments),
         };
         Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, counts: Counts::default() }) }

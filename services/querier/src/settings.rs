@@ -1,16 +1,21 @@
 //! What steers a querier.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// How many opened segments of tenants are kept for the next query.
     pub open_segments: usize,
+    /// How old the copy of the catalog may be before a query asks whether there is a newer one. Together with the
+    /// longest query it must be shorter than `compactor.grace`, after which objects that were replaced are deleted.
+    #[serde(with = "settings::duration")]
+    pub catalog_age: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { open_segments: 512 }
+        Settings { open_segments: 512, catalog_age: Duration::from_secs(60) }
     }
 }

@@ -1,20 +1,22 @@
 //! One tenant's rows for the engines: heads and segments together, each row exactly once.
 //!
 //! The heads are asked first. Each says where it begins (`flushed`) and which version of the catalog knows the
-//! segments before that. With a catalog at least that new, the segments of a shard that start before its `flushed`
-//! have exactly the rows that its head does not have.
+//! segments before that. With a catalog at least that new, the segments of a shard that start before its `flushed`, and
+//! all blocks, have exactly the rows that its head does not have; a block that has rows of a head means that the head
+//! was asked too long ago, and all are asked again.
 
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
-use crate::merge::Merge;
+use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::segments::within;
-use catalog::SegmentEntry;
+use catalog::Overtaken;
 use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
-use model::{Exemplar, Labels, Matcher, Metadata, Series, Signal, TenantId, TimeRange};
+use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
@@ -22,16 +24,22 @@ use transport::{rows, v1::What, v1::select_reply::Reply};
 pub struct TenantRows {
     pub parts: Arc<Parts>,
     pub tenant: TenantId,
+    pub kept: Kept,
     /// The most bytes that may come from heads.
     pub max_bytes: u64,
     pub partial: Arc<Partial>,
     pub runtime: Handle,
 }
 
-/// The heads' rows, and the segments that have the rest, oldest first.
+/// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
+/// takes to log that a flush is in the catalog.
+const ATTEMPTS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The heads' rows, and the names of the objects that have the rest, oldest first.
 struct Snapshot {
     heads: Replies,
-    segments: Vec<Arc<SegmentEntry>>,
+    objects: Vec<String>,
 }
 
 /// What heads answer, message by message: never all of it in memory. Blocks.
@@ -72,28 +80,31 @@ impl TenantRows {
     }
 
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
-        let Question { tenant, signal, range, .. } = *question;
         self.runtime.block_on(async {
-            let heads = self.parts.heads.ask(question, &self.partial).await?;
-            let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
-            let catalog = self.parts.catalog.at_least(version).await?;
-            // Without a head, nothing that is in segments could come twice.
-            let before_head = |segment: &SegmentEntry| {
-                let head = heads.iter().find(|head| head.shard == segment.shard);
-                head.is_none_or(|head| segment.after < head.flushed)
-            };
-            let mut segments: Vec<_> = catalog
-                .segments()
-                .filter(|segment| segment.shard.signal == signal && segment.holds(tenant, range))
-                .filter(|segment| before_head(segment))
-                .cloned()
-                .collect();
-            segments.sort_by_key(|segment| (segment.after, segment.shard));
-            Ok(Snapshot {
-                heads: Replies { heads, partial: self.partial.clone(), runtime: self.runtime.clone() },
-                segments,
-            })
+            for _ in 1..ATTEMPTS {
+                if let Ok(snapshot) = self.try_snapshot(question).await? {
+                    return Ok(snapshot);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            let last = self.try_snapshot(question).await?;
+            last.map_err(|overtaken| QueryError::new(Reason::Unavailable, overtaken.to_string()))
         })
+    }
+
+    async fn try_snapshot(&self, question: &Question<'_>) -> Result<Result<Snapshot, Overtaken>, QueryError> {
+        let Question { tenant, signal, range, .. } = *question;
+        let heads = self.parts.heads.ask(question, &self.partial).await?;
+        let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
+        let catalog = self.parts.catalog.at_least(version).await?;
+        // Without a head, nothing that is in segments could come twice.
+        let missing = self.partial.shards().into_iter().map(|shard| (shard, u64::MAX));
+        let flushed: Vec<_> = heads.iter().map(|head| (head.shard, head.flushed)).chain(missing).collect();
+        let objects = catalog.objects(signal, tenant, range, &flushed);
+        Ok(objects.map(|objects| Snapshot {
+            heads: Replies { heads, partial: self.partial.clone(), runtime: self.runtime.clone() },
+            objects,
+        }))
     }
 
     /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all of
@@ -119,6 +130,7 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<HashSet<Labels>, QueryError> {
+        let range = self.kept.of(signal, range);
         let snapshot = self.snapshot(&Question { signal, ..self.question(What::Series, matchers, range) })?;
         let mut all = HashSet::new();
         for reply in snapshot.heads {
@@ -126,14 +138,14 @@ impl TenantRows {
                 all.insert(rows::labels(&packed)?);
             }
         }
-        for segment in &snapshot.segments {
+        for object in &snapshot.objects {
             let found = match signal {
-                Signal::Logs => match self.parts.segments.logs(&segment.name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range).map_err(within(&segment.name))?,
+                Signal::Logs => match self.parts.segments.logs(object, &self.tenant)? {
+                    Some(reader) => reader.series(matchers, range).map_err(within(object))?,
                     None => Vec::new(),
                 },
-                Signal::Metrics => match self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range).map_err(within(&segment.name))?,
+                Signal::Metrics => match self.parts.segments.metrics(object, &self.tenant)? {
+                    Some(reader) => reader.series(matchers, range).map_err(within(object))?,
                     None => Vec::new(),
                 },
             };
@@ -149,6 +161,7 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<BTreeSet<String>, QueryError> {
+        let range = self.kept.of(Signal::Metrics, range);
         let mut values = HashSet::new();
         let snapshot = self.snapshot(&self.question(What::Series, matchers, range))?;
         for reply in snapshot.heads {
@@ -156,8 +169,8 @@ impl TenantRows {
                 values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
             }
         }
-        for segment in &snapshot.segments {
-            let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? else { continue };
+        for object in &snapshot.objects {
+            let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? else { continue };
             if matchers.is_empty() {
                 values.extend(reader.label_values(name)?);
             } else {
@@ -175,9 +188,9 @@ impl TenantRows {
         let mut add = |metadata: Metadata| {
             all.entry(metadata.family.clone()).or_default().insert(metadata);
         };
-        for segment in &snapshot.segments {
-            if let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                reader.metadata().map_err(within(&segment.name))?.into_iter().for_each(&mut add);
+        for object in &snapshot.objects {
+            if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
+                reader.metadata().map_err(within(object))?.into_iter().for_each(&mut add);
             }
         }
         for reply in snapshot.heads {
@@ -193,11 +206,12 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, QueryError> {
+        let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Exemplars, matchers, range))?;
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
-        for segment in &snapshot.segments {
-            if let Some(reader) = self.parts.segments.metrics(&segment.name, &self.tenant)? {
-                for (labels, exemplars) in reader.exemplars(matchers, range).map_err(within(&segment.name))? {
+        for object in &snapshot.objects {
+            if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
+                for (labels, exemplars) in reader.exemplars(matchers, range).map_err(within(object))? {
                     all.entry(labels).or_default().extend(exemplars);
                 }
             }
@@ -226,12 +240,12 @@ impl TenantRows {
 
     fn pages_of<'a>(
         &'a self,
-        segment: &SegmentEntry,
+        name: &str,
         selection: &logs::Selection,
         order: Order,
         limit: Option<usize>,
     ) -> Result<PageIter<'a>, QueryError> {
-        match self.parts.segments.logs(&segment.name, &self.tenant)? {
+        match self.parts.segments.logs(name, &self.tenant)? {
             None => Ok(Box::new(std::iter::empty())),
             Some(reader) => {
                 let pages = match (limit, order) {
@@ -239,7 +253,7 @@ impl TenantRows {
                     (Some(limit), Order::Forward) => reader.oldest(selection, limit),
                     (Some(limit), Order::Backward) => reader.newest(selection, limit),
                 };
-                let name = segment.name.clone();
+                let name = name.to_owned();
                 Ok(Box::new(pages.map(move |page| page.map_err(|e| within(&name)(e).into()))))
             }
         }
@@ -248,19 +262,20 @@ impl TenantRows {
 
 impl SeriesSource for TenantRows {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
         let mut sources: Vec<SeriesIter<'_>> = Vec::new();
-        for segment in &snapshot.segments {
-            let reader = self.parts.segments.metrics(&segment.name, &self.tenant)?;
+        for object in &snapshot.objects {
+            let reader = self.parts.segments.metrics(object, &self.tenant)?;
             if let Some(reader) = reader {
-                let series = reader.select_shared(matchers, range).map_err(within(&segment.name))?;
-                let name = segment.name.clone();
+                let series = reader.select_shared(matchers, range).map_err(within(object))?;
+                let name = object.clone();
                 sources.push(Box::new(series.map(move |s| s.map_err(|e| within(&name)(e).into()))));
             }
         }
         let heads = TenantRows::series_of_heads(snapshot.heads)?;
         sources.push(Box::new(heads.into_iter().map(Ok)));
-        Ok(Box::new(Merge::new(sources, metrics::order)))
+        Ok(Box::new(metrics::Merge::new(sources)))
     }
 }
 
@@ -268,11 +283,11 @@ impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
         let LogSelection { matchers, range, contains, lines, order, limit } = selection;
         let newest = *order == Order::Backward;
-        let question = self.question(What::Rows, matchers, *range);
+        let range = self.kept.of(Signal::Logs, *range);
+        let question = self.question(What::Rows, matchers, range);
         let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
         let mut snapshot = self.snapshot(&question)?;
-        let wanted =
-            logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: *lines };
+        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
         let (order, limit) = (*order, *limit);
         let heads: PageIter<'_> = Box::new(snapshot.heads.filter_map(|reply| match reply {
             Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
@@ -280,15 +295,14 @@ impl PageSource for TenantRows {
             Err(error) => Some(Err(error.into())),
         }));
         if order == Order::Backward {
-            snapshot.segments.reverse();
+            snapshot.objects.reverse();
         }
-        // Segments are opened one by one, as the engine asks for more.
-        let segments = snapshot.segments.into_iter().flat_map(move |segment| {
-            match self.pages_of(&segment, &wanted, order, limit) {
+        // Objects are opened one by one, as the engine asks for more.
+        let segments =
+            snapshot.objects.into_iter().flat_map(move |name| match self.pages_of(&name, &wanted, order, limit) {
                 Ok(pages) => pages,
                 Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
-            }
-        });
+            });
         Ok(match order {
             Order::Backward => Box::new(heads.chain(segments)),
             Order::Forward => Box::new(segments.chain(heads)),

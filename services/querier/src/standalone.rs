@@ -2,17 +2,19 @@
 
 use crate::{Querier, Settings, router};
 use mesh::{Directory, Mesh, Page};
-use model::Role;
+use model::{Role, TenantId};
 use node::Node;
 use node::process::{self, ProcessSettings};
 use objects::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tenancy::{LimitTable, Limits, Overrides};
+use tenancy::{Limits, Overrides};
 use tonic::service::Routes;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,8 +28,10 @@ struct Process {
     tls: identity::Settings,
     /// Folder of the segments when `objects.url` is empty.
     data: PathBuf,
-    /// What every tenant may do.
+    /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
+    /// What single tenants may do beyond or below that, by the names of the limits.
+    tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// Where segments rest.
     objects: objects::Settings,
     /// The door for queries.
@@ -44,6 +48,7 @@ impl Default for Process {
             tls: identity::Settings::default(),
             data: "data".into(),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             querier: Settings::default(),
             log: telemetry::Settings::default(),
@@ -57,6 +62,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        Overrides::of(self.limits.clone(), self.tenants.clone())?;
         self.cluster.check().map_err(|e| e.to_string())
     }
 
@@ -73,7 +79,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Querier, mesh::random_id()).await;
         let joining = opened.map_err(|e| e.to_string())?;
         let directory = Directory::of(joining.mesh().clone());
-        let limits = Arc::new(LimitTable::new(&Overrides::new(settings.limits)));
+        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let compute = node.compute().clone();
         let querier = Querier::new(directory.clone(), store, limits, &settings.querier, compute);
         let routes = router(querier.clone());

@@ -127,7 +127,7 @@ async fn a_zombie_leader_is_fenced() {
         let took = written_again(&members, &mut ledger, &sender).await;
         println!("{name} stopped: written again after {} ms", took.as_millis());
         tokio::time::sleep(Duration::from_secs(4)).await;
-        running[&name].go_on();
+        running[&name].resume();
         members.settled(3).await;
         ledger.check(&members.read(), &format!("{name} goes on")).await;
     }

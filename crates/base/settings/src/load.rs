@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 
 /// Where settings come from beside their defaults, weakest first: file, environment, flags.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Sources {
     file: Option<PathBuf>,
     environment: bool,
@@ -41,6 +41,11 @@ impl Sources {
     pub fn file(mut self, path: Option<&Path>) -> Sources {
         self.file = path.map(Path::to_owned);
         self
+    }
+
+    /// The settings file, if there is one.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Also read variables named `OURO_KEY`, with `__` between the parts of a key.

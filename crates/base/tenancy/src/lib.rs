@@ -10,5 +10,5 @@ mod table;
 
 pub use admit::{Admitted, Read, Write, admit, admit_reads};
 pub use error::TenancyError;
-pub use limits::Limits;
+pub use limits::{Limits, RetentionSettings};
 pub use table::{LimitTable, Overrides};

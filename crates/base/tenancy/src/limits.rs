@@ -1,10 +1,10 @@
 //! What one tenant may do. Every limit is named in the error that it causes, as `limits.<field>`.
 
-use model::ByteSize;
+use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The limits of a tenant. In settings: `limits` for all, `overrides.tenants.<name>` for one.
+/// The limits of a tenant. In settings: `limits` for all, `tenants.<name>` for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -40,9 +40,8 @@ pub struct Limits {
     pub out_of_order_window: Option<Duration>,
     /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
     pub shards: u32,
-    /// `limits.retention`: how long rows are kept; null or "unlimited" for ever.
-    #[serde(with = "settings::duration::option")]
-    pub retention: Option<Duration>,
+    /// `limits.retention`: how long rows are kept.
+    pub retention: RetentionSettings,
     /// `limits.query_memory`: bytes that one query may hold.
     pub query_memory: ByteSize,
     /// `limits.query_timeout`: how long one query may run.
@@ -57,6 +56,31 @@ pub struct Limits {
     pub promql_experimental: bool,
     /// `limits.delayed_name_removal`: whether PromQL drops metric names at the end of a query instead of at once.
     pub delayed_name_removal: bool,
+}
+
+/// How long rows are kept. Older ones are not shown, and leave the store when what they are in is rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// `limits.retention.logs`: how long log lines are kept; null or "unlimited" for ever.
+    #[serde(with = "settings::duration::option")]
+    pub logs: Option<Duration>,
+    /// `limits.retention.metrics`: how long samples are kept; null or "unlimited" for ever.
+    #[serde(with = "settings::duration::option")]
+    pub metrics: Option<Duration>,
+}
+
+impl RetentionSettings {
+    /// The oldest time of rows that are kept, in the signal's unit. `now` in Unix milliseconds.
+    pub fn oldest(&self, signal: Signal, now: i64) -> i64 {
+        let kept = match signal {
+            Signal::Logs => self.logs,
+            Signal::Metrics => self.metrics,
+        };
+        let Some(kept) = kept else { return i64::MIN };
+        let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        now.saturating_sub(kept).saturating_mul(signal.units_per_milli())
+    }
 }
 
 impl Default for Limits {
@@ -75,7 +99,7 @@ impl Default for Limits {
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
             shards: 1,
-            retention: None,
+            retention: RetentionSettings::default(),
             query_memory: ByteSize::mib(1024),
             query_timeout: Duration::from_secs(120),
             max_query_range: None,

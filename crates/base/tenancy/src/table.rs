@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use model::TenantId;
 use serde::{Deserialize, Serialize, de::Error};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The limits of all tenants as settings have them: `defaults`, and for a tenant only what differs.
@@ -27,6 +27,25 @@ struct Written {
 impl Overrides {
     pub fn new(defaults: Limits) -> Overrides {
         Overrides { defaults, tenants: BTreeMap::new() }
+    }
+
+    /// The defaults, and what each tenant has written.
+    pub fn of(defaults: Limits, tenants: BTreeMap<TenantId, Map<String, Value>>) -> Result<Overrides, String> {
+        let mut overrides = Overrides::new(defaults);
+        tenants.into_iter().try_for_each(|(tenant, own)| overrides.set(tenant, own))?;
+        Ok(overrides)
+    }
+
+    /// What differs from `before`, one line a limit, as `tenants.a.shards: 8 instead of 1`.
+    pub fn changes(&self, before: &Overrides) -> Vec<String> {
+        let mut lines = Vec::new();
+        differences("limits", &as_map(&before.defaults), &as_map(&self.defaults), &mut lines);
+        let names: BTreeSet<&TenantId> = before.tenants.keys().chain(self.tenants.keys()).collect();
+        for name in names {
+            let own = |all: &Overrides| all.tenants.get(name).map(|(own, _)| own.clone()).unwrap_or_default();
+            differences(&format!("tenants.{name}"), &own(before), &own(self), &mut lines);
+        }
+        lines
     }
 
     pub fn defaults(&self) -> &Limits {
@@ -53,17 +72,38 @@ impl Overrides {
     }
 }
 
-fn merge(defaults: &Limits, own: &Map<String, Value>) -> Result<Limits, serde_json::Error> {
-    let Value::Object(mut all) = serde_json::to_value(defaults)? else {
-        return Err(serde_json::Error::custom("limits are not an object"));
-    };
-    for (name, value) in own {
-        if all.insert(name.clone(), value.clone()).is_none() {
-            return Err(serde_json::Error::custom(format!("there is no limit named {name:?}")));
+fn as_map(limits: &Limits) -> Map<String, Value> {
+    match serde_json::to_value(limits) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn differences(prefix: &str, before: &Map<String, Value>, now: &Map<String, Value>, lines: &mut Vec<String>) {
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    for name in names {
+        let text = |map: &Map<String, Value>| map.get(name).map_or("nothing".to_owned(), Value::to_string);
+        let (old, new) = (text(before), text(now));
+        if old != new {
+            lines.push(format!("{prefix}.{name}: {new} instead of {old}"));
         }
+    }
+}
+
+fn merge(defaults: &Limits, own: &Map<String, Value>) -> Result<Limits, serde_json::Error> {
+    let mut all = as_map(defaults);
+    for (name, value) in own {
+        let Some(known) = all.get_mut(name) else {
+            return Err(serde_json::Error::custom(format!("there is no limit named {name:?}")));
+        };
         // One at a time, so that the error can name the limit.
         let one = Value::Object(Map::from_iter([(name.clone(), value.clone())]));
         Limits::deserialize(one).map_err(|e| serde_json::Error::custom(format!("{name}: {e}")))?;
+        match (known, value) {
+            // A limit of several parts: only those that are written differ.
+            (Value::Object(known), Value::Object(parts)) => known.extend(parts.clone()),
+            (known, value) => *known = value.clone(),
+        }
     }
     Limits::deserialize(Value::Object(all))
 }
@@ -71,9 +111,7 @@ fn merge(defaults: &Limits, own: &Map<String, Value>) -> Result<Limits, serde_js
 impl TryFrom<Written> for Overrides {
     type Error = String;
     fn try_from(written: Written) -> Result<Overrides, String> {
-        let mut overrides = Overrides::new(written.defaults);
-        written.tenants.into_iter().try_for_each(|(tenant, own)| overrides.set(tenant, own))?;
-        Ok(overrides)
+        Overrides::of(written.defaults, written.tenants)
     }
 }
 
@@ -159,6 +197,31 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_overrides_one_part_of_a_limit() {
+        let day = Duration::from_secs(86_400);
+        let before = read(r#"{"defaults": {"retention": {"logs": "7d"}}, "tenants": {"a": {"shards": 2}}}"#);
+        let before = before.expect("reads");
+        let json = r#"{"defaults": {"retention": {"logs": "7d", "metrics": "30d"}},
+                       "tenants": {"a": {"retention": {"logs": "1d"}}, "b": {"retention": {"metrics": null}}}}"#;
+        let now = read(json).expect("reads");
+        let table = LimitTable::new(&now);
+        let of = |name: &str| {
+            let retention = table.of(&TenantId::new(name).expect("a name")).retention;
+            (retention.logs, retention.metrics)
+        };
+        assert_eq!(of("a"), (Some(day), Some(30 * day)));
+        assert_eq!(of("b"), (Some(7 * day), None));
+        let changes = [
+            r#"limits.retention: {"logs":"7d","metrics":"30d"} instead of {"logs":"7d","metrics":"unlimited"}"#,
+            r#"tenants.a.retention: {"logs":"1d"} instead of nothing"#,
+            "tenants.a.shards: nothing instead of 2",
+            r#"tenants.b.retention: {"metrics":null} instead of nothing"#,
+        ];
+        assert_eq!(now.changes(&before), changes);
+        assert!(now.changes(&now).is_empty());
+    }
+
+    #[test]
     fn mistakes_name_the_tenant_and_the_limit() {
         let check = |json: &str, words: &[&str]| {
             let error = read(json).expect_err("refused");
@@ -169,6 +232,8 @@ mod tests {
         check(r#"{"tenants": {"a": {"shard": 8}}}"#, &["tenant a", "shard"]);
         check(r#"{"tenants": {"a": {"shards": "many"}}}"#, &["tenant a", "shards", "many"]);
         check(r#"{"tenants": {"a": {"max_line_size": "big"}}}"#, &["tenant a", "max_line_size"]);
+        check(r#"{"tenants": {"a": {"retention": {"traces": "1d"}}}}"#, &["tenant a", "retention", "traces"]);
+        check(r#"{"tenants": {"a": {"retention": {"logs": "long"}}}}"#, &["tenant a", "retention", "long"]);
         check(r#"{"tenants": {"a/b": {}}}"#, &["'/'"]);
         check(r#"{"defaults": {"shard": 8}}"#, &["shard"]);
     }

@@ -9,18 +9,19 @@ pub enum Pool {
     Writes,
     Flushes,
     Reads,
+    Compactions,
 }
 
 #[derive(Debug, Clone)]
 pub struct Compute {
-    pools: [Arc<Semaphore>; 3],
+    pools: [Arc<Semaphore>; 4],
 }
 
 impl Compute {
     pub(crate) fn new(cores: usize) -> Compute {
         let width = cores.max(1);
         // Readers wait for disks and peers in between, so a few more of them keep the cores busy.
-        Compute { pools: [width, 1, width * 2].map(|permits| Arc::new(Semaphore::new(permits))) }
+        Compute { pools: [width, 1, width * 2, 1].map(|permits| Arc::new(Semaphore::new(permits))) }
     }
 
     /// Runs a function when its pool has room. Panics of the function are passed on.

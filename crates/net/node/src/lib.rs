@@ -1,7 +1,8 @@
-//! The life of a process: tasks with names and an owner, a signal to stop, pools for work that computes, and what
-//! every main does around them.
+//! The life of a process: tasks with names and an owner, a signal to stop, pools for work that computes, limits that
+//! follow the settings file, and what every main does around them.
 
 mod compute;
+mod limits;
 mod node;
 pub mod process;
 

@@ -1,6 +1,7 @@
 //! Owns the tasks of a process: names them, tells them to stop, waits for them, and names those that did not end.
 
 use crate::compute::Compute;
+use settings::Sources;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ struct Inner {
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<(String, JoinHandle<()>)>>,
     compute: Compute,
+    sources: Sources,
 }
 
 /// Resolves when the process should end. Cheap to clone.
@@ -37,8 +39,17 @@ impl Stopping {
 impl Node {
     /// `cores`: how many pieces of computing work of one kind may run at once.
     pub fn new(cores: usize) -> Node {
-        let inner = Inner { stop: watch::Sender::new(false), tasks: Mutex::default(), compute: Compute::new(cores) };
-        Node { inner: Arc::new(inner) }
+        Node::with_sources(cores, Sources::default())
+    }
+
+    /// … and where its settings came from.
+    pub fn with_sources(cores: usize, sources: Sources) -> Node {
+        let (stop, tasks, compute) = (watch::Sender::new(false), Mutex::default(), Compute::new(cores));
+        Node { inner: Arc::new(Inner { stop, tasks, compute, sources }) }
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.inner.sources
     }
 
     pub fn stopping(&self) -> Stopping {

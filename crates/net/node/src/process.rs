@@ -50,7 +50,8 @@ where
     F: Future<Output = Result<(), String>>,
 {
     let args = Args::parse_from(line);
-    let loaded = Sources::default().file(args.config.as_deref()).environment().load::<S>().map_err(|e| e.to_string());
+    let sources = Sources::default().file(args.config.as_deref()).environment();
+    let loaded = sources.load::<S>().map_err(|e| e.to_string());
     let settings = match loaded.and_then(|settings| settings.check().map(|()| settings)) {
         Ok(settings) => settings,
         Err(why) => return fail(why, ExitCode::from(BAD_SETTINGS)),
@@ -64,11 +65,15 @@ where
         return ExitCode::SUCCESS;
     }
     let log = settings.log().clone();
-    run(&log, |node, captured| serve(settings, node, captured))
+    run(&log, sources, |node, captured| serve(settings, node, captured))
 }
 
 /// Runs `serve` until it ends or the process is told to stop, then drains its tasks.
-pub fn run<F, E: Display>(log: &telemetry::Settings, serve: impl FnOnce(Node, Captured) -> F) -> ExitCode
+pub fn run<F, E: Display>(
+    log: &telemetry::Settings,
+    sources: Sources,
+    serve: impl FnOnce(Node, Captured) -> F,
+) -> ExitCode
 where
     F: Future<Output = Result<(), E>>,
 {
@@ -83,7 +88,7 @@ where
         Err(error) => return fail(error, ExitCode::FAILURE),
     };
     let served = runtime.block_on(async {
-        let node = Node::new(cores);
+        let node = Node::with_sources(cores, sources);
         node.spawn("signals", stop_on_signal(node.clone()));
         let served = serve(node.clone(), captured).await;
         for late in node.drain(DRAIN).await {

@@ -1,4 +1,5 @@
-//! The container of segments: what the flush of a shard writes, readable by ranges, describing itself.
+//! The container of segments and blocks: what the flush of a shard or the compactor writes, readable by ranges,
+//! describing itself.
 //!
 //! The format, byte by byte, is in FORMAT.md beside this crate. A container knows nothing of rows: a part is one
 //! tenant's sections, and what is in a section is the signal's own business.
@@ -9,8 +10,8 @@ mod part;
 mod segment;
 mod writer;
 
-pub use directory::{Directory, PartEntry, SectionEntry, SegmentMeta};
+pub use directory::{BlockMeta, Directory, Meta, PartEntry, SectionEntry, SegmentMeta};
 pub use error::Error;
 pub use part::{MemorySections, Part, Sections};
 pub use segment::Segment;
-pub use writer::write;
+pub use writer::{write, write_block};

@@ -2,7 +2,7 @@
 
 use crate::directory::{Directory, SectionEntry};
 use crate::error::Error;
-use crate::part::Sections;
+use crate::part::{MemorySections, Sections};
 use crate::writer::{TAIL, TRAILER, VERSION};
 use bytes::{Buf, Bytes};
 use model::TenantId;
@@ -55,6 +55,20 @@ impl Segment {
         let entry = self.directory.part(tenant)?;
         Some(Arc::new(ObjectSections { object: self.object.clone(), sections: entry.sections.clone() }))
     }
+
+    /// As `part`; sections that lie within `most` bytes are read at once, for whoever will need all of them. Blocks.
+    pub fn load(&self, tenant: &TenantId, most: u64) -> Result<Option<Arc<dyn Sections>>, Error> {
+        let Some(entry) = self.directory.part(tenant) else { return Ok(None) };
+        let start = entry.sections.iter().map(|s| s.offset).min().unwrap_or(0);
+        let end = entry.sections.iter().map(|s| s.offset + s.len).max().unwrap_or(0);
+        if end - start > most {
+            return Ok(self.part(tenant));
+        }
+        let data = self.object.read(start..end)?;
+        let slice =
+            |s: &SectionEntry| (s.kind, data.slice((s.offset - start) as usize..(s.offset - start + s.len) as usize));
+        Ok(Some(Arc::new(MemorySections(entry.sections.iter().map(slice).collect()))))
+    }
 }
 
 struct Trailer {
@@ -101,7 +115,7 @@ impl Sections for ObjectSections {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::SegmentMeta;
+    use crate::directory::{BlockMeta, Meta, SegmentMeta};
     use crate::part::Part;
     use model::{ShardId, Signal, TimeRange};
     use objects::{Settings, Store};
@@ -145,8 +159,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_block_says_where_it_comes_from() {
+        let (signal, flushed) = (Signal::Metrics, vec![(0, 9), (3, u64::MAX)]);
+        let meta = BlockMeta { signal, level: 2, epoch: 7, created: -5, order: 8, after: 4, shard: 3, flushed };
+        let (data, directory) = crate::write_block(meta.clone(), part("a", "text"));
+        let (_dir, store) = stored(data).await;
+        let segment = Segment::open(store.object("s")).expect("opens");
+        assert_eq!((segment.directory(), &segment.directory().meta), (&directory, &Meta::Block(meta)));
+        let tenant = TenantId::new("a").expect("a name");
+        for most in [0, 8, 9, 1000] {
+            let sections = segment.load(&tenant, most).expect("read").expect("there");
+            assert_eq!((sections.read(1, 1..3).expect("read"), sections.len(7)), ("ex".into(), Some(5)), "{most}");
+        }
+        assert!(segment.load(&TenantId::anonymous(), 10).expect("read").is_none());
+    }
+
+    #[tokio::test]
     async fn a_damaged_segment_is_refused() {
         let (data, _) = crate::write(meta(), vec![part("a", "text"), part("b", "more")]);
+        refuse_damage(data).await;
+        let flushed = vec![(1, 2)];
+        let signal = Signal::Logs;
+        let meta = BlockMeta { signal, level: 1, epoch: 1, created: 1, order: 1, after: 0, shard: 1, flushed };
+        refuse_damage(crate::write_block(meta, part("a", "text")).0).await;
+    }
+
+    async fn refuse_damage(data: Bytes) {
         let directory_at = data.slice(data.len() - TRAILER..).get_u64_le() as usize;
         for at in directory_at..data.len() {
             let mut bytes = data.to_vec();

@@ -1,7 +1,8 @@
 //! What can be asked of the catalog, and what it answers. Both travel as JSON: they are few, and old ones must stay
 //! readable.
 
-use crate::entry::SegmentEntry;
+use crate::entry::{BlockEntry, SegmentEntry};
+use crate::lease::Lease;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -9,8 +10,19 @@ use serde::{Deserialize, Serialize};
 pub enum Command {
     /// A flush wrote this segment. Taken only if it begins where the shard's last one ended.
     Add { segment: SegmentEntry },
-    /// These segments are gone: their rows were deleted or have passed their retention.
-    Remove { names: Vec<String> },
+    /// These segments and blocks are gone: their rows have passed their retention. Taken only under the lease of this
+    /// epoch; without one, always.
+    Remove {
+        names: Vec<String>,
+        #[serde(default)]
+        epoch: Option<u64>,
+    },
+    /// The compactor `holder` wants the lease, which it last saw with this epoch and renewal; nobody (an empty name)
+    /// when it gives the lease back. See [`Lease`].
+    Lease { holder: String, epoch: u64, renewal: u64 },
+    /// Blocks take the place of segments and blocks, all at once or not at all. Taken only under the lease of this
+    /// epoch, and only if no row could be lost, seen twice, or change its place among others by it.
+    Replace { epoch: u64, removed: Vec<String>, added: Vec<BlockEntry> },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,7 +32,11 @@ pub enum Reply {
     Done { version: u64 },
     /// Another flush of the shard was first: its segments reach up to `through`, since `version`.
     Taken { through: u64, version: u64 },
-    /// The command cannot be read; the text says why.
+    /// The lease as it is now, and the version that the catalog has. It is the asker's if it names the asker.
+    Lease { lease: Lease, version: u64 },
+    /// The lease has another epoch by now: whoever asked must stop.
+    Fenced { epoch: u64 },
+    /// The command cannot be read or done; the text says why.
     Refused { why: String },
 }
 

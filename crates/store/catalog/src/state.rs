@@ -1,17 +1,23 @@
 //! The catalog itself.
 
 use crate::command::{Command, Reply};
-use crate::entry::{SegmentEntry, ShardEntry};
+use crate::entry::{BlockEntry, SegmentEntry, ShardEntry};
+use crate::lease::Lease;
+use crate::replace;
 use model::ShardId;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// All segments, and how far each shard was flushed. Clones share the entries.
+/// All segments and blocks, how far each shard was flushed, and who may merge. Clones share the entries.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Catalog {
     version: u64,
     shards: Vec<(ShardId, ShardEntry)>,
     segments: BTreeMap<String, Arc<SegmentEntry>>,
+    #[serde(default)]
+    blocks: BTreeMap<String, Arc<BlockEntry>>,
+    #[serde(default)]
+    lease: Lease,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,25 +44,77 @@ impl Catalog {
         self.segments.get(name)
     }
 
+    pub fn blocks(&self) -> impl Iterator<Item = &Arc<BlockEntry>> {
+        self.blocks.values()
+    }
+
+    pub fn block(&self, name: &str) -> Option<&Arc<BlockEntry>> {
+        self.blocks.get(name)
+    }
+
+    /// Whether it has an object of this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.segments.contains_key(name) || self.blocks.contains_key(name)
+    }
+
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Every shard that was ever flushed.
+    pub fn shards(&self) -> impl Iterator<Item = (ShardId, ShardEntry)> {
+        self.shards.iter().copied()
+    }
+
     /// Applies a committed command, written as `Command::encode` does.
     pub fn apply(&mut self, command: &[u8]) -> Reply {
         match serde_json::from_slice(command) {
             Ok(Command::Add { segment }) => self.add(segment),
-            Ok(Command::Remove { names }) => {
-                names.iter().for_each(|name| drop(self.segments.remove(name)));
-                self.version += 1;
-                Reply::Done { version: self.version }
+            Ok(Command::Remove { epoch: Some(epoch), .. } | Command::Replace { epoch, .. })
+                if !self.lease.is_under(epoch) =>
+            {
+                Reply::Fenced { epoch: self.lease.epoch }
+            }
+            Ok(Command::Remove { names, .. }) => {
+                self.remove(&names);
+                self.changed()
+            }
+            Ok(Command::Replace { removed, added, .. }) => match replace::check(self, &removed, &added) {
+                Ok(()) => {
+                    self.remove(&removed);
+                    self.blocks.extend(added.into_iter().map(|block| (block.name.clone(), Arc::new(block))));
+                    self.changed()
+                }
+                Err(why) => Reply::Refused { why },
+            },
+            Ok(Command::Lease { holder, epoch, renewal }) => {
+                // No reader cares, so the version stays.
+                self.lease.ask(holder, epoch, renewal);
+                Reply::Lease { lease: self.lease.clone(), version: self.version }
             }
             Err(error) => Reply::Refused { why: error.to_string() },
         }
     }
 
-    fn add(&mut self, segment: SegmentEntry) -> Reply {
+    fn changed(&mut self) -> Reply {
+        self.version += 1;
+        Reply::Done { version: self.version }
+    }
+
+    fn remove(&mut self, names: &[String]) {
+        for name in names {
+            self.segments.remove(name);
+            self.blocks.remove(name);
+        }
+    }
+
+    fn add(&mut self, mut segment: SegmentEntry) -> Reply {
         let entry = self.shard(segment.shard);
         if segment.after != entry.through || segment.through <= segment.after {
             return Reply::Taken { through: entry.through, version: entry.version };
         }
         self.version += 1;
+        segment.order = self.version;
         let next = ShardEntry { through: segment.through, version: self.version };
         match self.shards.iter_mut().find(|(id, _)| *id == segment.shard) {
             Some((_, entry)) => *entry = next,
@@ -91,6 +149,7 @@ mod tests {
             through,
             term: 1,
             created: 0,
+            order: 0,
             rows: 1,
             raw_bytes: 1,
             bytes: 1,
@@ -119,7 +178,8 @@ mod tests {
     fn a_removed_segment_leaves_no_gap_to_fill() {
         let mut catalog = Catalog::default();
         add(&mut catalog, 0, 0, 5);
-        catalog.apply(&Command::Remove { names: vec!["0-0-5".into(), "unknown".into()] }.encode());
+        let names = vec!["0-0-5".into(), "unknown".into()];
+        catalog.apply(&Command::Remove { names, epoch: None }.encode());
         assert_eq!(catalog.segments().count(), 0);
         assert_eq!(add(&mut catalog, 0, 0, 5), Reply::Taken { through: 5, version: 1 });
     }
@@ -136,9 +196,20 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_changes_nothing() {
         let mut catalog = Catalog::default();
-        for command in [&b""[..], b"{}", b"{\"do\":\"explode\"}"] {
+        for command in [&b""[..], b"{}", b"{\"do\":\"explode\"}", b"{\"do\":\"replace\"}"] {
             assert!(matches!(catalog.apply(command), Reply::Refused { .. }));
         }
         assert_eq!(catalog.version(), 0);
+    }
+
+    #[test]
+    fn catalogs_and_commands_from_before_blocks_are_read() {
+        let old = r#"{"version":7,"shards":[[{"signal":"logs","index":0},{"through":5,"version":7}]],"segments":{"s":
+            {"name":"s","shard":{"signal":"logs","index":0},"level":0,"after":0,"through":5,"term":1,"created":0,
+             "rows":1,"raw_bytes":1,"bytes":1,"tenants":[{"tenant":"anonymous","rows":1,"min":10,"max":20}]}}}"#;
+        let mut catalog = Catalog::decode(old.as_bytes()).expect("reads");
+        assert_eq!((catalog.version(), catalog.segments().count(), catalog.blocks().count()), (7, 1, 0));
+        let done = catalog.apply(br#"{"do":"remove","names":["s"]}"#);
+        assert_eq!((done, catalog.segments().count()), (Reply::Done { version: 8 }, 0));
     }
 }

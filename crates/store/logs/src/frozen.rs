@@ -6,7 +6,7 @@ use crate::part::Encoder;
 use crate::settings::Settings;
 use block::Part;
 use model::TenantId;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Rows between two cuts of a head. They stay readable through the head until it drops them.
 #[derive(Clone)]
@@ -49,9 +49,6 @@ pub struct Parts {
     encoder: Option<Encoder>,
 }
 
-/// Encoders keep their buffers and the templates they learned; one waits for the next flush.
-static IDLE: Mutex<Option<Encoder>> = Mutex::new(None);
-
 impl Iterator for Parts {
     type Item = Result<Part, Error>;
 
@@ -61,13 +58,10 @@ impl Iterator for Parts {
             let (streams, chunks) = self.frozen.generation.batches(&tenant)?;
             let encoder = match self.encoder.as_mut() {
                 Some(encoder) => encoder,
-                None => {
-                    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    match idle.map_or_else(Encoder::new, Ok) {
-                        Ok(encoder) => self.encoder.insert(encoder),
-                        Err(error) => return Some(Err(error)),
-                    }
-                }
+                None => match Encoder::take() {
+                    Ok(encoder) => self.encoder.insert(encoder),
+                    Err(error) => return Some(Err(error)),
+                },
             };
             let batches = chunks.iter().flat_map(|chunk| chunk.iter());
             match encoder.encode(&tenant, &streams, batches, &self.frozen.settings) {
@@ -86,7 +80,7 @@ impl Iterator for Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if let Some(encoder) = self.encoder.take() {
-            *IDLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(encoder);
+            encoder.leave();
         }
     }
 }

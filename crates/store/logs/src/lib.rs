@@ -3,7 +3,7 @@
 //!
 //! In the order in which rows meet them: [`Head`] indexes batches that rest in the journal; [`Frozen`] is what a flush
 //! takes from it; an encoder shreds lines into typed columns, row group by row group; [`Reader`] gives them back, byte
-//! for byte. The format is described in FORMAT.md beside this crate.
+//! for byte; [`Merge`] makes one part of several. The format is described in FORMAT.md beside this crate.
 
 mod column;
 mod error;
@@ -13,6 +13,7 @@ mod frozen;
 mod group;
 mod head;
 mod index;
+mod merge;
 mod part;
 mod reader;
 mod rows;
@@ -25,6 +26,7 @@ mod view;
 pub use error::Error;
 pub use frozen::{Frozen, Parts};
 pub use head::{Counts, Head, Payload, Stats};
+pub use merge::Merge;
 pub use reader::{Pages, Reader};
 pub use selection::Selection;
 pub use settings::Settings;

@@ -10,11 +10,11 @@ use crate::rows::Rows;
 use crate::settings::Settings;
 use block::{MemorySections, Part};
 use model::{Labels, TenantId, TimeRange};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Buffers and learned templates, used again for every row group and tenant.
 pub struct Encoder {
-    rows: Rows,
+    pub rows: Rows,
     workshop: Workshop,
     compressor: Compressor,
 }
@@ -22,9 +22,23 @@ pub struct Encoder {
 /// Bodies over DATA, when logs compress well but not very well.
 const USUAL_RATIO: u64 = 12;
 
+/// An encoder that waits for the next flush or merge, with its buffers and the templates that it learned.
+static IDLE: Mutex<Option<Encoder>> = Mutex::new(None);
+
 impl Encoder {
-    pub fn new() -> Result<Encoder, Error> {
+    fn new() -> Result<Encoder, Error> {
         Ok(Encoder { rows: Rows::default(), workshop: Workshop::new(), compressor: Compressor::new()? })
+    }
+
+    /// The idle encoder, or a new one.
+    pub fn take() -> Result<Encoder, Error> {
+        let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        idle.map_or_else(Encoder::new, Ok)
+    }
+
+    /// Leaves the encoder to whoever needs one next.
+    pub fn leave(self) {
+        *IDLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 
     /// Encodes the rows of these batches, which come in the order of the log.
@@ -37,11 +51,11 @@ impl Encoder {
     ) -> Result<Part, Error> {
         let bytes: u64 = batches.clone().map(|batch| u64::from(batch.body_len)).sum();
         let (labels, ranks) = sort(streams.labels());
-        let mut index = Index { page_rows: settings.page_rows.max(1), streams: labels, groups: Vec::new() };
-        let mut buffers = Buffers::default();
+        let mut building = Building::new(settings);
+        building.index.streams = labels;
         let mut batches = batches.peekable();
         // Rooms that grow by doubling would be copied, and for a moment held twice. What is not used is never touched.
-        buffers.data.reserve((bytes / USUAL_RATIO) as usize);
+        building.buffers.data.reserve((bytes / USUAL_RATIO) as usize);
         while batches.peek().is_some() {
             let (mut bytes, mut rows) = (0u64, 0u64);
             let group: Vec<&BatchIndex> = std::iter::from_fn(|| {
@@ -58,23 +72,66 @@ impl Encoder {
             })
             .collect();
             self.rows.gather(group.into_iter(), streams, &ranks)?;
-            if self.rows.rows.is_empty() {
-                continue;
-            }
-            let before = buffers.lengths();
-            let group =
-                group::encode(&self.rows, index.page_rows, &mut self.workshop, &mut self.compressor, &mut buffers)?;
-            if settings.verify {
-                let alone =
-                    Index { page_rows: index.page_rows, streams: index.streams.clone(), groups: vec![group.clone()] };
-                Reader::from_index(alone, Arc::new(buffers.since(before)), before).compare(&self.rows)?;
-            }
-            index.groups.push(group);
+            building.add(self)?;
         }
+        building.finish(tenant, self)
+    }
+}
+
+/// A part as far as it is encoded.
+pub struct Building {
+    index: Index,
+    buffers: Buffers,
+    verify: bool,
+}
+
+impl Building {
+    pub fn new(settings: &Settings) -> Building {
+        let index = Index { page_rows: settings.page_rows.max(1), ..Index::default() };
+        Building { index, buffers: Buffers::default(), verify: settings.verify }
+    }
+
+    /// The number of a stream, which comes after all that were named before, or is the last of them.
+    pub fn stream(&mut self, labels: &Labels) -> u32 {
+        if self.index.streams.last() != Some(labels) {
+            self.index.streams.push(labels.clone());
+        }
+        self.index.streams.len() as u32 - 1
+    }
+
+    /// Adds the encoder's rows as a row group, if there are any.
+    pub fn add(&mut self, encoder: &mut Encoder) -> Result<(), Error> {
+        let Encoder { rows, workshop, compressor } = encoder;
+        if rows.rows.is_empty() {
+            return Ok(());
+        }
+        let before = self.buffers.lengths();
+        let group = group::encode(rows, self.index.page_rows, workshop, compressor, &mut self.buffers)?;
+        if self.verify {
+            let (page_rows, streams) = (self.index.page_rows, self.index.streams.clone());
+            let alone = Index { page_rows, streams, groups: vec![group.clone()] };
+            Reader::from_index(alone, Arc::new(self.buffers.since(before)), before).compare(rows)?;
+        }
+        self.index.groups.push(group);
+        Ok(())
+    }
+
+    /// Bytes of lines and metadata so far.
+    pub fn raw_bytes(&self) -> u64 {
+        self.index.groups.iter().map(|group| group.raw_bytes).sum()
+    }
+
+    /// Encoded bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.lengths().iter().sum()
+    }
+
+    pub fn finish(self, tenant: &TenantId, encoder: &mut Encoder) -> Result<Part, Error> {
+        let Building { index, buffers, .. } = self;
         let raw_bytes = index.groups.iter().map(|group| group.raw_bytes).sum();
         let rows = index.groups.iter().map(|group| u64::from(group.rows)).sum();
         let times = index.groups.iter().fold(TimeRange::EMPTY, |all, group| all.union(group.times()));
-        let encoded = index.encode(&mut self.compressor)?;
+        let encoded = index.encode(&mut encoder.compressor)?;
         let sections = [(INDEX, encoded), (TIMES, buffers.times), (DATA, buffers.data), (FILTERS, buffers.filters)];
         let sections = sections.into_iter().filter(|(_, data)| !data.is_empty());
         let sections = sections.map(|(kind, data)| (kind, data.into())).collect();

@@ -54,9 +54,18 @@ impl Reader {
         self.0.index.groups.iter().map(|group| u64::from(group.rows)).sum()
     }
 
-    /// The selected rows, oldest row groups first, one page a stream and page of the format.
+    /// The selected rows in the order in which they lie: row group by row group, one page a stream and page of the format.
     pub fn pages(&self, selection: &Selection) -> Pages {
         self.select(selection, (0..self.0.index.groups.len()).collect(), None)
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.0.index
+    }
+
+    /// The selected rows of one row group, by stream, then time.
+    pub(crate) fn group(&self, group: usize, selection: &Selection) -> Pages {
+        self.select(selection, vec![group], None)
     }
 
     /// The `limit` newest selected rows and, as it happens, others: row groups that cannot have any of them are not
@@ -261,6 +270,17 @@ impl Pages {
         };
         let times = reader.times(&inner, page)?;
         let base = meta.page(page, inner.index.page_rows).start;
+        // A stream may go on for many pages, of which few have rows of the time that is wanted.
+        let (range, quota) = (self.range, self.quota.as_ref());
+        let is_wanted =
+            |time: &i64| range.contains(*time) && quota.is_none_or(|quota| quota.needs(TimeRange::new(*time, *time)));
+        let parts: Vec<_> = parts
+            .into_iter()
+            .filter(|(_, rows)| times[(rows.start - base) as usize..(rows.end - base) as usize].iter().any(is_wanted))
+            .collect();
+        if parts.is_empty() {
+            return Ok(true);
+        }
         if !self.lines && self.finders.is_empty() && !reader.has_metadata() {
             for (stream, rows) in parts {
                 let mut out = LogPage::new(inner.index.streams[stream as usize].clone());

@@ -1,8 +1,8 @@
-//! The rows of a row group: gathered from batches, sorted by stream, then time.
+//! The rows of a row group: gathered from batches, or taken from pages; sorted by stream, then time.
 
 use crate::error::Error;
 use crate::head::{BatchIndex, Streams};
-use model::{Labels, TimeRange};
+use model::{Labels, LogPage, TimeRange};
 use wire::loki;
 
 /// Rows of one row group, and the buffers that the next one will use again.
@@ -64,6 +64,52 @@ impl Rows {
         }
         self.sort();
         Ok(())
+    }
+
+    /// Forgets all rows and keeps the room.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.rows.clear();
+        self.runs.clear();
+        self.metadata.clear();
+    }
+
+    /// Appends rows of a page, which come after all that are here, until there are `max_bytes` or `max_rows`; at least
+    /// one. Returns how many it took.
+    pub fn append(
+        &mut self,
+        stream: u32,
+        page: &LogPage,
+        rows: std::ops::Range<usize>,
+        max_bytes: usize,
+        max_rows: usize,
+    ) -> usize {
+        let first = self.rows.len();
+        for place in rows {
+            if self.rows.len() > first && self.is_full(max_bytes, max_rows) {
+                break;
+            }
+            let (start, meta_start) = (self.text.len() as u32, self.metadata.len() as u32);
+            self.text.extend_from_slice(page.line(place).as_bytes());
+            if let Some(metadata) = page.metadata(place) {
+                render(metadata, &mut self.metadata);
+            }
+            let (end, meta_end) = (self.text.len() as u32, self.metadata.len() as u32);
+            self.rows.push(Row { time: page.times[place], start, end, meta_start, meta_end });
+        }
+        let taken = &self.rows[first..];
+        if let (Some(oldest), Some(newest)) = (taken.first(), taken.last()) {
+            let (rows, times) = (taken.len() as u32, TimeRange::new(oldest.time, newest.time));
+            match self.runs.last_mut().filter(|run| run.stream == stream) {
+                Some(run) => *run = Run { stream, rows: run.rows + rows, times: run.times.union(times) },
+                None => self.runs.push(Run { stream, rows, times }),
+            }
+        }
+        taken.len()
+    }
+
+    pub fn is_full(&self, max_bytes: usize, max_rows: usize) -> bool {
+        self.text.len() + self.metadata.len() >= max_bytes || self.rows.len() >= max_rows
     }
 
     pub fn line(&self, row: &Row) -> &[u8] {

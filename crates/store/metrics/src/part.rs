@@ -24,4 +24,4 @@ pub mod section {
 pub const VERSION: u8 = 1;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

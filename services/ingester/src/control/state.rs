@@ -65,7 +65,7 @@ mod tests {
         let shards = ShardCounts { logs: 3, metrics: 1 };
         let reply = Reply::decode(&state.apply(&for_placement(&Command::Read { shards })));
         assert_eq!(reply, Reply::Done { version: 1 });
-        let remove = catalog::Command::Remove { names: vec!["none".into()] };
+        let remove = catalog::Command::Remove { names: vec!["none".into()], epoch: None };
         let reply = catalog::Reply::decode(&state.apply(&for_catalog(&remove.encode())));
         assert_eq!(reply, catalog::Reply::Done { version: 1 });
         assert_eq!(state.table.readable(), shards);

@@ -121,6 +121,16 @@ impl Encoder {
         self.extras.metadata.push(metadata);
     }
 
+    /// What the samples so far take before they are encoded.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.rows * RAW_SAMPLE
+    }
+
+    /// Encoded bytes so far, without labels and the pages at hand.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.times.bytes.len()
+    }
+
     fn flush(&mut self) -> Result<(), Error> {
         let Tools { frames, numbers } = &mut self.tools;
         self.pages.extend(self.page.flush(frames, numbers, &mut self.bytes)?);

@@ -23,15 +23,15 @@ fn encode(all: &[Series], settings: &Settings) -> Part {
     encoder.finish(TenantId::anonymous()).expect("encodes")
 }
 
-fn reader(part: &Part) -> Result<Reader, Error> {
+pub fn reader(part: &Part) -> Result<Reader, Error> {
     Reader::open(Arc::new(MemorySections(part.sections.clone())))
 }
 
-fn bits(values: &[f64]) -> Vec<u64> {
+pub fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-fn same(a: &Series, b: &Series) -> bool {
+pub fn same(a: &Series, b: &Series) -> bool {
     a.labels == b.labels
         && a.times == b.times
         && bits(&a.values) == bits(&b.values)
@@ -49,7 +49,7 @@ fn any_value() -> impl Strategy<Value = f64> {
 }
 
 /// A series with floats, histograms, both or (never) neither; half of them on the scrape's own times.
-fn any_series() -> impl Strategy<Value = Series> {
+pub fn any_series() -> impl Strategy<Value = Series> {
     let own = prop::collection::btree_map(-100_000i64..100_000, any_value(), 1..40);
     let scraped = prop::collection::vec(any_value(), 20).prop_map(|all| (0i64..).map(|at| at * 15).zip(all).collect());
     let floats = prop_oneof![scraped, own];
@@ -79,7 +79,7 @@ fn any_series() -> impl Strategy<Value = Series> {
     )
 }
 
-fn named(all: Vec<Series>) -> Vec<Series> {
+pub fn named(all: Vec<Series>) -> Vec<Series> {
     let mut all = all;
     for (at, series) in all.iter_mut().enumerate() {
         let pairs =

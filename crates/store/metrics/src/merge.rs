@@ -1,44 +1,41 @@
 //! Brings the series of several sorted sources together, holding one series of each at a time.
 
+use crate::order::order;
 use model::{Labels, Series};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-type Items<'a, E> = Box<dyn Iterator<Item = Result<Series, E>> + 'a>;
-
-/// Series in the order of `order`, each once. Sources are given from the oldest rows to the newest: of two samples at
+/// Series in the order of [`order`], each once. Sources are given from the oldest rows to the newest: of two samples at
 /// one time, the older source's stays.
-pub struct Merge<'a, E> {
-    sources: Vec<Items<'a, E>>,
+pub struct Merge<I, E> {
+    sources: Vec<I>,
     next: BinaryHeap<Next>,
     failed: Option<E>,
-    order: fn(&Labels, &Labels) -> Ordering,
 }
 
 struct Next {
     labels: Labels,
     source: usize,
     series: Series,
-    order: fn(&Labels, &Labels) -> Ordering,
 }
 
-impl<'a, E> Merge<'a, E> {
-    pub fn new(sources: Vec<Items<'a, E>>, order: fn(&Labels, &Labels) -> Ordering) -> Merge<'a, E> {
-        let mut merge = Merge { next: BinaryHeap::new(), failed: None, order, sources };
+impl<I: Iterator<Item = Result<Series, E>>, E> Merge<I, E> {
+    pub fn new(sources: Vec<I>) -> Merge<I, E> {
+        let mut merge = Merge { next: BinaryHeap::new(), failed: None, sources };
         (0..merge.sources.len()).for_each(|source| merge.pull(source));
         merge
     }
 
     fn pull(&mut self, source: usize) {
         match self.sources[source].next() {
-            Some(Ok(series)) => self.next.push(Next { labels: series.labels(), source, series, order: self.order }),
+            Some(Ok(series)) => self.next.push(Next { labels: series.labels(), source, series }),
             Some(Err(error)) => self.failed = Some(error),
             None => {}
         }
     }
 }
 
-impl<E> Iterator for Merge<'_, E> {
+impl<I: Iterator<Item = Result<Series, E>>, E> Iterator for Merge<I, E> {
     type Item = Result<Series, E>;
 
     fn next(&mut self) -> Option<Result<Series, E>> {
@@ -60,7 +57,7 @@ impl<E> Iterator for Merge<'_, E> {
 // The heap gives the greatest first, so smaller labels are greater here, and so are older sources.
 impl Ord for Next {
     fn cmp(&self, other: &Next) -> Ordering {
-        (self.order)(&other.labels, &self.labels).then(other.source.cmp(&self.source))
+        order(&other.labels, &self.labels).then(other.source.cmp(&self.source))
     }
 }
 
@@ -91,7 +88,7 @@ mod tests {
     fn series_come_once_and_the_older_sample_stays() {
         let old = vec![series("a", &[1, 2], 1.0), series("c", &[1], 1.0)];
         let new = vec![series("a", &[2, 3], 2.0), series("b", &[9], 2.0)];
-        let merge = Merge::new(vec![Box::new(old.into_iter()), Box::new(new.into_iter())], Labels::cmp);
+        let merge = Merge::new(vec![old.into_iter(), new.into_iter()]);
         let all: Vec<Series> = merge.collect::<Result<_, _>>().expect("no error");
         let got: Vec<_> =
             all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.clone(), s.values.clone())).collect();
@@ -106,7 +103,7 @@ mod tests {
     #[test]
     fn an_error_ends_it() {
         let bad = vec![series("a", &[1], 1.0), Err("broken".to_owned()), series("z", &[1], 1.0)];
-        let got: Vec<_> = Merge::new(vec![Box::new(bad.into_iter())], Labels::cmp).collect();
+        let got: Vec<_> = Merge::new(vec![bad.into_iter()]).collect();
         assert_eq!(got.len(), 2, "the series before the error, then the error, then nothing");
         assert_eq!(got[1].as_ref().err().map(String::as_str), Some("broken"));
     }

@@ -1,0 +1,62 @@
+//! What a compactor counts.
+
+use crate::job::Done;
+use std::sync::atomic::{AtomicU64, Ordering};
+use telemetry::Exposition;
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// 1 while this compactor has the lease.
+    pub leads: AtomicU64,
+    /// Named by the catalog at the last look.
+    pub segments_now: AtomicU64,
+    pub blocks_now: AtomicU64,
+    pub expired: AtomicU64,
+    pub swept: AtomicU64,
+    pub swept_bytes: AtomicU64,
+    pub failures: AtomicU64,
+    jobs: AtomicU64,
+    inputs: AtomicU64,
+    blocks: AtomicU64,
+    rows: AtomicU64,
+    raw_bytes: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Counts {
+    pub fn done(&self, done: &Done) {
+        let add = |count: &AtomicU64, more: u64| {
+            count.fetch_add(more, Ordering::Relaxed);
+        };
+        add(&self.jobs, 1);
+        add(&self.inputs, done.inputs as u64);
+        add(&self.blocks, done.blocks as u64);
+        add(&self.rows, done.rows);
+        add(&self.raw_bytes, done.raw_bytes);
+        add(&self.bytes, done.bytes);
+    }
+
+    pub fn write(&self, out: &mut Exposition) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        out.gauge("ouro_compactor_leads", "1 while this compactor has the lease.", &[], load(&self.leads) as f64);
+        for (kind, count) in [("segment", &self.segments_now), ("block", &self.blocks_now)] {
+            let help = "Segments and blocks that the catalog names, at this compactor's last look.";
+            out.gauge("ouro_compactor_objects", help, &[("kind", kind)], load(count) as f64);
+        }
+        for (name, help, count) in [
+            ("ouro_compactor_jobs_total", "Merges that were done.", &self.jobs),
+            ("ouro_compactor_inputs_total", "Segments and blocks that were merged.", &self.inputs),
+            ("ouro_compactor_blocks_total", "Blocks that were made of them.", &self.blocks),
+            ("ouro_compactor_rows_total", "Rows of these blocks.", &self.rows),
+            ("ouro_compactor_raw_bytes_total", "Their bytes before compression.", &self.raw_bytes),
+            ("ouro_compactor_bytes_total", "Bytes of these blocks.", &self.bytes),
+            ("ouro_compactor_failures_total", "Looks and merges that failed.", &self.failures),
+            ("ouro_compactor_expired_objects_total", "Segments and blocks past their retention.", &self.expired),
+            ("ouro_compactor_swept_objects_total", "Objects without a name that were deleted.", &self.swept),
+            ("ouro_compactor_swept_bytes_total", "Their bytes.", &self.swept_bytes),
+        ] {
+            out.counter(name, help, &[], load(count));
+        }
+    }
+}
