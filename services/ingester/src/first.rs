@@ -20,6 +20,8 @@ use xxhash_rust::xxh3::xxh3_64;
 const NAMED: u64 = 1 << 63;
 /// While the object store does not answer.
 const PAUSE: Duration = Duration::from_secs(2);
+/// The folder of what the object store remembers: an object for each first ingester, with the names of all of them.
+const FIRST: &str = "control/first";
 /// Written before the object store is told: a crash between the two leaves a first one that has not voted yet.
 const INTENT: &str = "first";
 
@@ -28,9 +30,17 @@ pub fn named(cluster: &str, member: &str) -> Node {
     Node(xxh3_64(format!("{cluster}/{member}").as_bytes()) | NAMED)
 }
 
-/// The id of the node whose log is in `folder`, drawn or made now if there is none. `first`: it is one of those that
-/// begin the control group. Waits for the object store, if that has to be asked.
-pub async fn node_id(folder: &Path, cluster: &str, member: &str, first: bool, store: &Store) -> Result<Node, Error> {
+/// The id of the node whose log is in `folder`, drawn or made now if there is none. `control`: the names of those that
+/// begin the control group. If the object store remembers that others began it, or began it with others, this one joins
+/// it like any new one: it would begin a second group. Waits for the object store, if that has to be asked.
+pub async fn node_id(
+    folder: &Path,
+    cluster: &str,
+    member: &str,
+    control: &[String],
+    store: &Store,
+) -> Result<Node, Error> {
+    let first = control.iter().any(|name| name == member);
     let failed = |error: io::Error| Error::Folder { folder: folder.to_owned(), error };
     fs::create_dir_all(folder).map_err(failed)?;
     match fs::read_to_string(folder.join("node")) {
@@ -38,36 +48,59 @@ pub async fn node_id(folder: &Path, cluster: &str, member: &str, first: bool, st
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let name = format!("control/first/{member}");
-    if first && (folder.join(INTENT).exists() || !remembered(store, &name).await?) {
+    let name = format!("{FIRST}/{member}");
+    let mut names = control.to_vec();
+    names.sort_unstable();
+    let begins = first && !begun_otherwise(store, &names).await;
+    if begins && (folder.join(INTENT).exists() || !remembered(store, &name).await) {
         intend(folder).map_err(failed)?;
-        remember(store, &name, cluster).await?;
+        remember(store, &name, &names.join("\n")).await;
         return Ok(named(cluster, member));
     }
     if first {
-        tracing::warn!(
-            member,
-            "this ingester was there before and has nothing on its disk: it comes back as a new member, which learns"
-        );
+        let why =
+            if begins { "it was there before and has lost its disk" } else { "the control group was begun by others" };
+        tracing::warn!(member, why, "this ingester joins the control group as a new member, which learns");
     }
     Ok(Node(rand::random_range(1..NAMED)))
 }
 
-async fn remembered(store: &Store, name: &str) -> Result<bool, Error> {
+async fn remembered(store: &Store, name: &str) -> bool {
     loop {
         match store.size(name).await {
-            Ok(_) => return Ok(true),
-            Err(error) if error.reason() == Reason::NotFound => return Ok(false),
+            Ok(_) => return true,
+            Err(error) if error.reason() == Reason::NotFound => return false,
             Err(error) => wait(&error).await,
         }
     }
 }
 
-async fn remember(store: &Store, name: &str, cluster: &str) -> Result<(), Error> {
-    while let Err(error) = store.put(name, Bytes::from(cluster.to_owned())).await {
+/// Whether the control group was begun by other names than these. Whoever begins it writes them down.
+async fn begun_otherwise(store: &Store, names: &[String]) -> bool {
+    let listed = loop {
+        match store.list(FIRST).await {
+            Ok(listed) => break listed,
+            Err(error) => wait(&error).await,
+        }
+    };
+    for object in listed {
+        let before = loop {
+            match store.get(&object.name).await {
+                Ok(before) => break before,
+                Err(error) => wait(&error).await,
+            }
+        };
+        if before != names.join("\n") {
+            return true;
+        }
+    }
+    false
+}
+
+async fn remember(store: &Store, name: &str, names: &str) {
+    while let Err(error) = store.put(name, Bytes::from(names.to_owned())).await {
         wait(&error).await;
     }
-    Ok(())
 }
 
 async fn wait(error: &objects::Error) {
@@ -86,29 +119,37 @@ fn intend(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    async fn id(folder: &Path, member: &str, first: bool, store: &Store) -> u64 {
-        node_id(folder, "c", member, first, store).await.expect("an id").0
+    async fn id(folder: &Path, member: &str, control: &[&str], store: &Store) -> Result<u64, Error> {
+        let control: Vec<String> = control.iter().map(|name| (*name).to_owned()).collect();
+        Ok(node_id(folder, "c", member, &control, store).await?.0)
     }
 
     #[tokio::test]
     async fn a_first_one_without_its_disk_is_another() {
         let (disk, bucket) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let store = Store::open(&objects::Settings::default(), bucket.path()).expect("opens");
-        let raft = disk.path().join("raft");
-        let first = id(&raft, "i-0", true, &store).await;
+        let (raft, control) = (disk.path().join("raft"), ["i-1", "i-0", "i-2"]);
+        let first = id(&raft, "i-0", &control, &store).await.expect("an id");
         assert_eq!(first, named("c", "i-0").0);
         // A crash before the log was opened: it has not voted, so it is still the first.
-        assert_eq!(id(&raft, "i-0", true, &store).await, first);
+        assert_eq!(id(&raft, "i-0", &control, &store).await.expect("an id"), first);
         fs::write(raft.join("node"), format!("{first}\n")).expect("written");
-        assert_eq!(id(&raft, "i-0", true, &store).await, first);
+        assert_eq!(id(&raft, "i-0", &control, &store).await.expect("an id"), first);
 
         fs::remove_dir_all(&raft).expect("removed");
-        let second = id(&raft, "i-0", true, &store).await;
+        let second = id(&raft, "i-0", &control, &store).await.expect("an id");
         assert!(second != first && second & NAMED == 0, "{second}");
         // Another one is not remembered.
-        assert_eq!(id(&disk.path().join("other"), "i-1", true, &store).await, named("c", "i-1").0);
+        let other = disk.path().join("other");
+        assert_eq!(id(&other, "i-1", &control, &store).await.expect("an id"), named("c", "i-1").0);
         // One that is not among the first asks nobody.
-        assert_eq!(id(&disk.path().join("late"), "i-7", false, &store).await & NAMED, 0);
+        let late = disk.path().join("late");
+        assert_eq!(id(&late, "i-7", &["i-8"], &store).await.expect("an id") & NAMED, 0);
+        // Others never begin a second control group.
+        let wrong = disk.path().join("wrong");
+        assert_eq!(id(&wrong, "i-7", &["i-7"], &store).await.expect("an id") & NAMED, 0);
+        let more = ["i-0", "i-1", "i-2", "i-3", "i-4"];
+        assert_eq!(id(&disk.path().join("more"), "i-2", &more, &store).await.expect("an id") & NAMED, 0);
     }
 
     #[test]

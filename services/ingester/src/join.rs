@@ -56,7 +56,7 @@ impl Ingester {
         let Place { settings, shards, cluster, tls, .. } = place;
         let member = cluster.member_name().map_err(mesh::Error::from)?;
         let names = &settings.placement.control;
-        let me = first::node_id(&folder, &cluster.name, &member, names.contains(&member), &store).await?;
+        let me = first::node_id(&folder, &cluster.name, &member, names, &store).await?;
         let joining = Mesh::open(cluster, tls, Role::Ingester, me.0).await?;
         let mesh = joining.mesh().clone();
         let (carrier, unreached) = Carrier::new(me, mesh.clone());
@@ -92,27 +92,40 @@ impl Ingester {
         let deadline = Instant::now() + DRAIN;
         while Instant::now() < deadline {
             let led = self.led();
-            if led.is_empty() {
+            // With nobody who stays there is nobody to hand over to.
+            if led.is_empty() || !others_stay(mesh) {
                 sleep(LINGER).await;
                 break;
             }
             tracing::info!(groups = led.len(), "handing over what this ingester leads");
-            let handed = futures::future::join_all(led.into_iter().map(hand_over));
+            let handed = futures::future::join_all(led.into_iter().map(|group| hand_over(group, mesh)));
             // Those that went nowhere are tried again.
             let _ = timeout_at(deadline, handed).await;
             sleep(LOOK).await;
         }
         let left = self.led().len();
         if left > 0 {
-            tracing::warn!(groups = left, within = ?DRAIN, "not everything was handed over: others take the lead when this ingester is gone");
+            tracing::warn!(
+                groups = left,
+                "not everything was handed over: others take the lead when this ingester is gone"
+            );
         }
         mesh.leave().await;
     }
 }
 
-async fn hand_over(group: Group) {
-    let Some(heir) = group.best_follower() else { return };
-    if let Err(error) = group.transfer(heir).await {
+fn others_stay(mesh: &Mesh) -> bool {
+    let members = mesh.members().borrow().clone();
+    members.of_role(Role::Ingester).any(|member| member.id != mesh.me().id && !member.draining)
+}
+
+/// Gives the lead to the follower that has most of the log and stays; to nobody if there is none.
+async fn hand_over(group: Group, mesh: &Mesh) {
+    let members = mesh.members().borrow().clone();
+    let stays = |node: consensus::Node| members.by_id(node.0).is_some_and(|member| !member.draining);
+    let followers = group.progress().into_iter().filter(|p| p.voter && p.active && stays(p.node));
+    let Some(heir) = followers.max_by_key(|progress| progress.matched) else { return };
+    if let Err(error) = group.transfer(heir.node).await {
         tracing::debug!(group = group.id().0, %error, "the lead was not handed over");
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -20,6 +21,8 @@ use tower::ServiceExt;
 const CONNECTIONS: usize = 8192;
 /// A connection that does not answer a ping for so long is closed.
 const PING: Duration = Duration::from_secs(10);
+/// How long requests under way may take once the door is to be closed.
+const FINISH: Duration = Duration::from_secs(2);
 /// After the kernel refused a connection for want of files or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 /// What one connection may have on its way.
@@ -89,8 +92,8 @@ async fn connection(stream: TcpStream, acceptor: Acceptor, routes: Router, mut c
         _ = serving.as_mut() => {}
         () = until(&mut closed) => {
             serving.as_mut().graceful_shutdown();
-            // Its own error tells that the other end went first.
-            let _ = serving.await;
+            // Streams of Raft go on for as long as both ends live, so the end has to be made.
+            let _ = timeout(FINISH, serving).await;
         }
     }
 }
