@@ -15,6 +15,7 @@ mod partial;
 mod querier;
 mod segments;
 mod settings;
+mod shredded;
 mod source;
 mod standalone;
 

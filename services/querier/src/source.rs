@@ -11,8 +11,9 @@ use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::segments::within;
+use crate::shredded;
 use catalog::Overtaken;
-use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
+use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
 use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -238,6 +239,17 @@ impl TenantRows {
         Ok(all)
     }
 
+    /// The heads' rows and the objects that a selection may have rows in, and what is wanted of the latter.
+    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection), QueryError> {
+        let LogSelection { matchers, range, contains, lines, order, limit } = selection;
+        let newest = *order == Order::Backward;
+        let range = self.kept.of(Signal::Logs, *range);
+        let question = self.question(What::Rows, matchers, range);
+        let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
+        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
+        Ok((self.snapshot(&question)?, wanted))
+    }
+
     fn pages_of<'a>(
         &'a self,
         name: &str,
@@ -281,19 +293,9 @@ impl SeriesSource for TenantRows {
 
 impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
-        let LogSelection { matchers, range, contains, lines, order, limit } = selection;
-        let newest = *order == Order::Backward;
-        let range = self.kept.of(Signal::Logs, *range);
-        let question = self.question(What::Rows, matchers, range);
-        let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
-        let mut snapshot = self.snapshot(&question)?;
-        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
-        let (order, limit) = (*order, *limit);
-        let heads: PageIter<'_> = Box::new(snapshot.heads.filter_map(|reply| match reply {
-            Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
-            Ok(_) => None,
-            Err(error) => Some(Err(error.into())),
-        }));
+        let (order, limit) = (selection.order, selection.limit);
+        let (mut snapshot, wanted) = self.log_rows(selection)?;
+        let heads = pages_of_heads(snapshot.heads);
         if order == Order::Backward {
             snapshot.objects.reverse();
         }
@@ -308,4 +310,28 @@ impl PageSource for TenantRows {
             Order::Forward => Box::new(segments.chain(heads)),
         })
     }
+
+    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
+        let (snapshot, wanted) = self.log_rows(selection)?;
+        for (number, name) in (0..).zip(&snapshot.objects) {
+            let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
+            if shredded::visit(&reader, &wanted, number, take).map_err(within(name))?.is_break() {
+                return Ok(());
+            }
+        }
+        for page in pages_of_heads(snapshot.heads) {
+            if take(Rows::Lines(page?)).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pages_of_heads<'a>(heads: Replies) -> PageIter<'a> {
+    Box::new(heads.filter_map(|reply| match reply {
+        Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
+        Ok(_) => None,
+        Err(error) => Some(Err(error.into())),
+    }))
 }

@@ -21,7 +21,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use range::TimeRange;
 pub use reason::Reason;
 pub use role::Role;
-pub use rows::{Exemplar, LogPage, Metadata, Series};
+pub use rows::{Coded, Exemplar, LogPage, Metadata, Series, Shape};
 pub use signal::Signal;
 pub use size::ByteSize;
 pub use tenant::TenantId;

@@ -64,6 +64,44 @@ impl LogPage {
     }
 }
 
+/// What lines of one kind have in common: texts, and between them slots whose values are kept in columns.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// The text before each slot, and the number of the column that has its values.
+    pub slots: Vec<(String, u32)>,
+    /// The text after the last slot.
+    pub end: String,
+}
+
+/// A column of texts, of which equal ones may share a code.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Coded {
+    /// One a row: which text it has, or [`Coded::NONE`].
+    pub codes: Vec<u32>,
+    /// All texts, one after the other, and where each ends.
+    pub text: String,
+    pub ends: Vec<u32>,
+}
+
+impl Coded {
+    /// The code of a row that has no value in the column.
+    pub const NONE: u32 = u32::MAX;
+
+    /// How many texts there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn get(&self, code: u32) -> &str {
+        let start = if code == 0 { 0 } else { self.ends[code as usize - 1] as usize };
+        &self.text[start..self.ends[code as usize] as usize]
+    }
+}
+
 /// Samples of one series. Float samples and histogram samples are kept apart, each sorted by time, times unique
 /// across both.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,7 +1,8 @@
 //! Where an engine gets its rows: two small traits that the querier implements over heads and segments, and tests
 //! over vectors.
 
-use model::{LogPage, Matcher, Reason, Series, TimeRange};
+use model::{Coded, Labels, LogPage, Matcher, Reason, Series, Shape, TimeRange};
+use std::ops::ControlFlow;
 
 /// Why rows could not be read. The text is for the user who asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,62 @@ pub trait PageSource {
     /// The rows that `selection` asks for, as pages of one stream each, in any order; a stream may come in many
     /// pages, and the rows of a page need not be sorted.
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError>;
+
+    /// As `select`, but hands the rows to `take`, until that breaks off; and rows that are kept taken apart as such, so
+    /// that a query which needs only some fields of them costs no more than those.
+    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
+        for page in self.select(selection)? {
+            if take(Rows::Lines(page?)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub type Take<'t> = &'t mut dyn FnMut(Rows<'_>) -> ControlFlow<()>;
+
+/// Some rows of one stream.
+pub enum Rows<'r> {
+    Lines(LogPage),
+    Shredded(&'r mut dyn Shredded),
+}
+
+/// Some rows of one stream, whose lines are kept as shapes and columns. No row has structured metadata.
+pub trait Shredded {
+    fn labels(&self) -> &Labels;
+
+    /// One a row, in nanoseconds; sorted.
+    fn times(&self) -> &[i64];
+
+    /// Shapes and columns have the same numbers in all rows of a group.
+    fn group(&self) -> u64;
+
+    /// The shape of each row.
+    fn shapes(&self) -> &[u32];
+
+    fn shape(&self, number: u32) -> Result<Shape, SourceError>;
+
+    /// The values of a column.
+    fn column(&mut self, column: u32) -> Result<Coded, SourceError>;
+
+    /// The values of a column as numbers, one a row, if each value is the shortest way to write its number without an
+    /// exponent: then it is the number nearest to its text. NaN where a row has none.
+    fn numbers(&mut self, column: u32) -> Result<Option<Vec<f64>>, SourceError>;
+
+    /// Whether each value of a column that is not a plain decimal number passes a test: in these rows at least, or in
+    /// the whole group.
+    fn check(&mut self, column: u32, test: &dyn Fn(&str) -> bool) -> Result<Checked, SourceError>;
+
+    /// The whole lines of some rows, given in order.
+    fn lines(&mut self, rows: &[usize]) -> Result<LogPage, SourceError>;
+}
+
+/// What a test found, and for which rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    Group(bool),
+    Rows(bool),
 }
 
 pub type PageIter<'a> = Box<dyn Iterator<Item = Result<LogPage, SourceError>> + 'a>;

@@ -2,7 +2,7 @@
 //!
 //! Pure: no storage, no tokio. The parts, in the order data meets them:
 //! [`parse`] reads a text into the tree of [`ast`], whose `Display` is the canonical text; `pipeline` compiles the
-//! stages and runs them over rows (`row`) of pages; [`entries`] answers log queries; [`metric`] answers metric queries
+//! stages and runs them over rows (`row`) of pages, or over the `fields` of rows that are kept taken apart; [`entries`] answers log queries; [`metric`] answers metric queries
 //! with the columns, aggregations and operators of `eval`.
 
 pub mod ast;
@@ -13,6 +13,7 @@ pub mod options;
 pub mod parse;
 
 mod display;
+mod fields;
 mod ip;
 mod label_filter;
 mod lex;

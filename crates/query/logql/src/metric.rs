@@ -2,6 +2,7 @@
 
 mod accumulate;
 mod binary;
+mod columns;
 mod samples;
 mod vector;
 

@@ -2,6 +2,7 @@
 
 use crate::ast::{Extraction, FormatValue, LabelSelector, LineFilter, Stage};
 use crate::error::ParseError;
+use crate::fields::Parser;
 use crate::label_filter::{LabelTest, TextTest};
 use crate::line_filter::{LineTest, candidates, required};
 use crate::pattern::Pattern;
@@ -116,6 +117,32 @@ impl Pipeline {
         self.steps.is_empty()
     }
 
+    /// The first stage, if it is a parser that looks for fields of objects, no other stage looks at lines, and the fields
+    /// that are asked for are known.
+    pub(crate) fn parser(&self) -> Option<Parser<'_>> {
+        let labels_only = |step: &Step| matches!(step, Step::Label(_) | Step::Drop(_) | Step::Keep(_));
+        let (first, rest) = self.steps.split_first().filter(|_| self.early.is_empty())?;
+        if !rest.iter().all(labels_only) {
+            return None;
+        }
+        let keys_only = |path: &Vec<json::Step>| path.iter().all(|step| matches!(step, json::Step::Key(_)));
+        match first {
+            Step::Json if self.wanted.is_some() => Some(Parser::All),
+            Step::JsonPaths(names, paths) if paths.iter().all(keys_only) => Some(Parser::Paths(names, paths)),
+            _ => None,
+        }
+    }
+
+    /// Whether parsing is all there is to it.
+    pub(crate) fn only_parses(&self) -> bool {
+        self.steps.len() == 1
+    }
+
+    /// Runs the stages after the first one, whose labels the row has already; whether the row stays.
+    pub(crate) fn run_parsed(&self, row: &mut Row<'_>) -> bool {
+        self.steps.iter().skip(1).all(|step| step.run(row, self))
+    }
+
     /// The rows of a page that may pass the filters that need no labels; `None` when all may.
     pub(crate) fn candidates(&self, page: &LogPage) -> Option<Vec<usize>> {
         candidates(&self.early, page)
@@ -134,7 +161,7 @@ impl Pipeline {
         self.steps.iter().all(|step| step.run(row, self))
     }
 
-    fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name))
     }
 }
@@ -304,21 +331,21 @@ fn regexp(text: &str) -> Result<Regex, String> {
 }
 
 /// What finds labels in a line.
-trait Parser {
+trait Parse {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String>;
 }
 
 struct JsonFields;
 
-impl Parser for JsonFields {
+impl Parse for JsonFields {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
-        json::fields(line, found)
+        json::fields(line, found).map(drop)
     }
 }
 
 struct JsonPaths<'a>(&'a [String], &'a [Vec<json::Step>]);
 
-impl Parser for JsonPaths<'_> {
+impl Parse for JsonPaths<'_> {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
         for (name, value) in self.0.iter().zip(json::lookup(line, self.1)?) {
             found(Cow::Owned(name.clone()), value);
@@ -327,7 +354,7 @@ impl Parser for JsonPaths<'_> {
     }
 }
 
-impl Parser for logfmt::Mode {
+impl Parse for logfmt::Mode {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
         logfmt::pairs(line, *self, found)
     }
@@ -335,7 +362,7 @@ impl Parser for logfmt::Mode {
 
 struct LogfmtKeys<'a>(logfmt::Mode, &'a [Extraction]);
 
-impl Parser for LogfmtKeys<'_> {
+impl Parse for LogfmtKeys<'_> {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
         logfmt::raw_pairs(line, self.0, &mut |key, value| {
             for wanted in self.1.iter().filter(|e| e.expression == key) {
@@ -345,7 +372,7 @@ impl Parser for LogfmtKeys<'_> {
     }
 }
 
-impl Parser for Regex {
+impl Parse for Regex {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
         if let Some(captures) = self.captures(line) {
             for (at, name) in self.capture_names().enumerate() {
@@ -359,7 +386,7 @@ impl Parser for Regex {
     }
 }
 
-impl Parser for Pattern {
+impl Parse for Pattern {
     fn parse<'l>(&self, line: &'l str, found: &mut dyn FnMut(Cow<'l, str>, Cow<'l, str>)) -> Result<(), String> {
         self.captures(line, |name, value| found(Cow::Owned(name.to_owned()), Cow::Borrowed(value)));
         Ok(())
@@ -367,7 +394,7 @@ impl Parser for Pattern {
 }
 
 /// Runs a parser over the row's line. Values stay borrowed from the page unless a stage has changed the line.
-fn parse_line<'p>(row: &mut Row<'p>, pipeline: &Pipeline, parser: &impl Parser) -> Result<(), String> {
+fn parse_line<'p>(row: &mut Row<'p>, pipeline: &Pipeline, parser: &impl Parse) -> Result<(), String> {
     match std::mem::replace(&mut row.line, Cow::Borrowed("")) {
         Cow::Borrowed(line) => {
             let result = parser.parse(line, &mut |name, value| {

@@ -45,8 +45,17 @@ impl<'p> Row<'p> {
 
     /// Makes this the given row of its page, as no stage has seen it yet.
     pub(crate) fn load(&mut self, page: &'p LogPage, at: usize) {
-        self.time = page.times[at];
-        self.line = Cow::Borrowed(page.line(at));
+        self.begin(page.times[at], page.line(at));
+        for (name, value) in page.metadata(at).into_iter().flatten() {
+            let name = if self.page.iter().any(|(n, _)| *n == name) { extracted(name) } else { Cow::Borrowed(name) };
+            self.metadata.push((name, Cow::Borrowed(value)));
+        }
+    }
+
+    /// Makes this a row of its page without metadata, as no stage has seen it yet.
+    pub(crate) fn begin(&mut self, time: i64, line: &'p str) {
+        self.time = time;
+        self.line = Cow::Borrowed(line);
         if self.stream_changed {
             self.stream.clear();
             self.stream.extend_from_slice(self.page);
@@ -56,10 +65,6 @@ impl<'p> Row<'p> {
         self.parsed.clear();
         self.error = None;
         self.details.clear();
-        for (name, value) in page.metadata(at).into_iter().flatten() {
-            let name = if self.page.iter().any(|(n, _)| *n == name) { extracted(name) } else { Cow::Borrowed(name) };
-            self.metadata.push((name, Cow::Borrowed(value)));
-        }
     }
 
     /// The value of a label; an absent one has none.

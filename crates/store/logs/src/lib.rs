@@ -27,7 +27,7 @@ pub use error::Error;
 pub use frozen::{Frozen, Parts};
 pub use head::{Counts, Head, Payload, Stats};
 pub use merge::Merge;
-pub use reader::{Pages, Reader};
+pub use reader::{Pages, Reader, RowPart, Taken};
 pub use selection::Selection;
 pub use settings::Settings;
 pub use view::{HeadPages, View};

@@ -1,8 +1,10 @@
 //! Reads one tenant's part of a segment: selected rows, byte for byte as they came.
 
+mod coded;
 mod column;
 mod group;
 mod lines;
+mod part;
 
 use crate::error::Error;
 use crate::filter::{Probes, Verdict};
@@ -15,8 +17,9 @@ use bytes::Bytes;
 use group::GroupReader;
 use memchr::memmem::Finder;
 use model::{Labels, LogPage, Matcher, TimeRange};
+pub use part::RowPart;
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 /// An opened part. Cheap to clone; it holds the index and reads the rest when it is asked for.
@@ -213,6 +216,12 @@ pub struct Pages {
     ready: VecDeque<LogPage>,
 }
 
+/// Rows that are handed over.
+pub enum Taken<'p, 'l> {
+    Page(LogPage),
+    Part(RowPart<'p, 'l>),
+}
+
 /// A row group that is being read.
 struct Current {
     group: usize,
@@ -232,7 +241,7 @@ impl Iterator for Pages {
             if let Some(page) = self.ready.pop_front() {
                 return Some(Ok(page));
             }
-            match self.advance() {
+            match self.advance(None) {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => return Some(Err(self.fail(error))),
@@ -248,8 +257,26 @@ impl Pages {
         error
     }
 
-    /// Reads one page; false when there are no more.
-    fn advance(&mut self) -> Result<bool, Error> {
+    /// Hands over the selected rows as they are kept, until `take` breaks off: the rows of a page of the format and stream
+    /// at a time. What lines must contain, and how many are wanted, is not looked at; rows of row groups with structured
+    /// metadata come as pages.
+    pub fn visit(mut self, mut take: impl FnMut(Taken<'_, '_>) -> ControlFlow<()>) -> Result<(), Error> {
+        self.finders.clear();
+        self.quota = None;
+        loop {
+            while let Some(page) = self.ready.pop_front() {
+                if take(Taken::Page(page)).is_break() {
+                    return Ok(());
+                }
+            }
+            if !self.advance(Some(&mut take))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads one page; false when there are no more. With `take`, rows without metadata go there instead of becoming pages.
+    fn advance(&mut self, take: Option<&mut dyn FnMut(Taken<'_, '_>) -> ControlFlow<()>>) -> Result<bool, Error> {
         let Some((group, page, parts)) = self.step()? else { return Ok(false) };
         let inner = self.reader.0.clone();
         let meta = &inner.index.groups[group];
@@ -291,7 +318,18 @@ impl Pages {
             }
             return Ok(true);
         }
+        let apart = !reader.has_metadata();
         let mut lines = reader.lines(&inner, page, &times)?;
+        if let Some(take) = take.filter(|_| apart) {
+            for (stream, rows) in parts {
+                let rows = (rows.start - base) as usize..(rows.end - base) as usize;
+                let labels = &inner.index.streams[stream as usize];
+                if take(Taken::Part(RowPart::new(labels, group, rows, &times, self.range, &mut lines)?)).is_break() {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
         if let Some(place) = place {
             lines.only_with(place)?;
         }

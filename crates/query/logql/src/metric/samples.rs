@@ -2,16 +2,18 @@
 
 use super::Evaluation;
 use super::accumulate::Accumulator;
+use super::columns::Known;
 use crate::ast::{Conversion, Grouping, RangeAggregation, RangeOp, Unwrap};
 use crate::error::Error;
 use crate::label_filter::LabelTest;
 use crate::pipeline::Pipeline;
 use crate::quantity;
 use crate::row::Row;
-use eval::column::Column;
-use eval::source::{LogSelection, Order};
+use eval::column::{Column, Grid};
+use eval::source::{LogSelection, Order, Rows};
 use model::{Labels, LogPage, MatchOp, Matcher, TimeRange};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 const EXTRACTION_ERROR: &str = "SampleExtractionErr";
 
@@ -19,16 +21,17 @@ const EXTRACTION_ERROR: &str = "SampleExtractionErr";
 const PRESERVE_ERROR: &str = "__preserve_error__";
 
 /// How rows become samples.
-struct Sampler<'q> {
-    aggregation: &'q RangeAggregation,
-    pipeline: Pipeline,
+pub(super) struct Sampler<'q> {
+    pub aggregation: &'q RangeAggregation,
+    pub pipeline: Pipeline,
     /// The filters after `unwrap`.
     after: Vec<LabelTest>,
     grouping: Option<Grouping>,
 }
 
 /// The series met so far.
-struct SeriesSet {
+#[derive(Default)]
+pub(super) struct SeriesSet {
     by_key: HashMap<Vec<u8>, usize>,
     series: Vec<(Labels, Accumulator)>,
     key: Vec<u8>,
@@ -54,13 +57,9 @@ impl Evaluation<'_> {
             order: Order::Forward,
             limit: None,
         };
-        let mut set = SeriesSet { by_key: HashMap::new(), series: Vec::new(), key: Vec::new() };
+        let mut set = SeriesSet::default();
         if self.grid.steps > 0 {
-            for page in self.source.select(&selection)? {
-                let page = page?;
-                self.budget.tick()?;
-                self.take_page(&page, &sampler, times, &mut set)?;
-            }
+            self.take_all(&selection, &sampler, times, &mut set)?;
         }
         if aggregation.op == RangeOp::Absent {
             return Ok(self.absent(aggregation, set));
@@ -75,7 +74,32 @@ impl Evaluation<'_> {
         Ok(columns)
     }
 
-    fn take_page(
+    fn take_all(
+        &self,
+        selection: &LogSelection,
+        sampler: &Sampler<'_>,
+        times: TimeRange,
+        set: &mut SeriesSet,
+    ) -> Result<(), Error> {
+        if sampler.pipeline.parser().is_none() || sampler.counts_bytes() {
+            for page in self.source.select(selection)? {
+                self.budget.tick()?;
+                self.take_page(&page?, sampler, times, set)?;
+            }
+            return Ok(());
+        }
+        let (mut known, mut result) = (Known::default(), Ok(()));
+        self.source.visit(selection, &mut |rows| {
+            result = self.budget.tick().map_err(Error::from).and_then(|()| match rows {
+                Rows::Lines(page) => self.take_page(&page, sampler, times, set),
+                Rows::Shredded(part) => self.take_columns(part, sampler, times, &mut known, set),
+            });
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        result
+    }
+
+    pub(super) fn take_page(
         &self,
         page: &LogPage,
         sampler: &Sampler<'_>,
@@ -88,7 +112,7 @@ impl Evaluation<'_> {
         let mut page_series: Option<usize> = None;
         let plain =
             sampler.pipeline.only_filters_lines() && sampler.aggregation.unwrap.is_none() && page.metadata.is_empty();
-        let (range, offset) = (sampler.aggregation.range, sampler.aggregation.offset);
+        let mut windows = self.windows(sampler.aggregation);
         let rows = sampler.pipeline.candidates(page);
         for next in 0..rows.as_ref().map_or(page.len(), Vec::len) {
             let at = rows.as_ref().map_or(next, |rows| rows[next]);
@@ -96,7 +120,7 @@ impl Evaluation<'_> {
             if !times.contains(time) || !sampler.pipeline.passes_early(page, at) {
                 continue;
             }
-            let Some(steps) = self.steps_of(time.saturating_add(offset), range) else { continue };
+            let Some(steps) = windows.of(time) else { continue };
             let mut value = 1.0;
             if plain {
                 if sampler.counts_bytes() {
@@ -119,25 +143,25 @@ impl Evaluation<'_> {
                 }
                 _ => self.series(sampler, &row, set)?,
             };
-            if let Some(bytes) = set.series[series].1.add(time, value, steps) {
+            if let Some(bytes) = set.add(series, time, value, steps) {
                 self.budget.charge(bytes)?;
             }
         }
         Ok(())
     }
 
-    /// The first and last step whose window `(t - range, t]` has this time.
-    fn steps_of(&self, time: i64, range: i64) -> Option<(usize, usize)> {
-        let (grid, since) = (self.grid, time.saturating_sub(self.grid.start));
-        let first = since.div_euclid(grid.step) + i64::from(since.rem_euclid(grid.step) != 0);
-        let last = since.saturating_add(range - 1).div_euclid(grid.step);
-        let first = usize::try_from(first.max(0)).ok()?;
-        let last = usize::try_from(last).ok()?.min(grid.steps.checked_sub(1)?);
-        (first <= last).then_some((first, last))
+    pub(super) fn windows(&self, aggregation: &RangeAggregation) -> Windows {
+        Windows {
+            grid: self.grid,
+            range: aggregation.range,
+            offset: aggregation.offset,
+            same: TimeRange::EMPTY,
+            steps: (0, 0),
+        }
     }
 
     /// Which series a row belongs to.
-    fn series(&self, sampler: &Sampler<'_>, row: &Row<'_>, set: &mut SeriesSet) -> Result<usize, Error> {
+    pub(super) fn series(&self, sampler: &Sampler<'_>, row: &Row<'_>, set: &mut SeriesSet) -> Result<usize, Error> {
         let mut labels: Vec<(&str, &str)> = row.labels().filter(|(name, _)| sampler.keeps(name)).collect();
         labels.sort_unstable();
         set.key.clear();
@@ -172,6 +196,47 @@ impl Evaluation<'_> {
             column.set(step, 1.0);
         }
         vec![column]
+    }
+}
+
+/// Finds the windows in which a time is.
+pub(super) struct Windows {
+    grid: Grid,
+    range: i64,
+    offset: i64,
+    /// The times around the last one that are in the same windows: rows come in order, more or less.
+    same: TimeRange,
+    steps: (usize, usize),
+}
+
+impl Windows {
+    /// The first and last step whose window `(t - range, t]` has this time.
+    pub(super) fn of(&mut self, time: i64) -> Option<(usize, usize)> {
+        if self.same.contains(time) {
+            return Some(self.steps);
+        }
+        let Grid { start, step, steps } = self.grid;
+        let most = i64::try_from(steps).ok()?.checked_sub(1)?;
+        let since = time.saturating_add(self.offset).saturating_sub(start);
+        let first = since.div_euclid(step) + i64::from(since.rem_euclid(step) != 0);
+        let last = since.saturating_add(self.range - 1).div_euclid(step);
+        let steps = (usize::try_from(first.max(0)).ok()?, usize::try_from(last.min(most)).ok()?);
+        if steps.0 > steps.1 {
+            return None;
+        }
+        let at = |since: i64| since.saturating_add(start).saturating_sub(self.offset);
+        let window = |step_of: i64| step_of.saturating_mul(step).saturating_sub(self.range - 1);
+        let from = window(last.min(most)).max(if first <= 0 { i64::MIN } else { (first - 1).saturating_mul(step) + 1 });
+        let until = (first.max(0) * step).min(if last >= most { i64::MAX } else { window(last + 1) - 1 });
+        (self.same, self.steps) = (TimeRange::new(at(from), at(until)), steps);
+        Some(steps)
+    }
+}
+
+impl SeriesSet {
+    /// Adds a sample to a series; answers how many bytes more are kept now, if any.
+    pub(super) fn add(&mut self, series: usize, time: i64, value: f64, steps: (usize, usize)) -> Option<usize> {
+        self.series[series].1.add(time, value, steps)
     }
 }
 
@@ -222,17 +287,41 @@ impl<'q> Sampler<'q> {
         }
     }
 
+    /// The label that is unwrapped, if nothing else depends on it, in rows with these stream labels.
+    pub(super) fn direct_sample(&self, stream: &Labels) -> Option<&Unwrap> {
+        let mut others = Vec::new();
+        self.after.iter().for_each(|test| test.names(&mut others));
+        let unwrap = self.aggregation.unwrap.as_ref().filter(|_| self.pipeline.only_parses())?;
+        let free = !self.keeps(&unwrap.label) && !others.contains(&unwrap.label) && stream.get(&unwrap.label).is_none();
+        free.then_some(unwrap)
+    }
+
     /// The number of a row; none when it is filtered out or has none.
     fn sample(&self, row: &mut Row<'_>) -> Result<Option<f64>, Error> {
         if !self.pipeline.run(row) {
             return Ok(None);
         }
+        self.value(row, true)
+    }
+
+    /// The number of a row that has the labels of the parser, which is the first stage, already. Without `unwraps` the number
+    /// is not looked for.
+    pub(super) fn sample_parsed(&self, row: &mut Row<'_>, unwraps: bool) -> Result<Option<f64>, Error> {
+        if !self.pipeline.run_parsed(row) {
+            return Ok(None);
+        }
+        self.value(row, unwraps)
+    }
+
+    fn value(&self, row: &mut Row<'_>, unwraps: bool) -> Result<Option<f64>, Error> {
         let mut value = if self.counts_bytes() { row.line.len() as f64 } else { 1.0 };
         if let Some(unwrap) = &self.aggregation.unwrap {
-            let Some(text) = row.get(&unwrap.label) else { return Ok(None) };
-            match unwrapped(text, unwrap) {
-                Ok(number) => value = number,
-                Err(why) => row.fail(EXTRACTION_ERROR, why),
+            if unwraps {
+                let Some(text) = row.get(&unwrap.label) else { return Ok(None) };
+                match unwrapped(text, unwrap) {
+                    Ok(number) => value = number,
+                    Err(why) => row.fail(EXTRACTION_ERROR, why),
+                }
             }
             if !self.after.iter().all(|test| test.keeps(row)) {
                 return Ok(None);
@@ -246,7 +335,7 @@ impl<'q> Sampler<'q> {
 }
 
 /// The number that a label's text is.
-fn unwrapped(text: &str, unwrap: &Unwrap) -> Result<f64, String> {
+pub(super) fn unwrapped(text: &str, unwrap: &Unwrap) -> Result<f64, String> {
     match unwrap.conversion {
         None => quantity::float(text)
             .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::quote::quote(text))),

@@ -34,14 +34,37 @@ impl<'l> Value<'l> {
 }
 
 /// Gives each field of an object, those of inner objects under `outer_inner`. Arrays and nulls are left out.
-/// Fields before a fault are given. An error is the text of the parser that Loki uses.
-pub(crate) fn fields<'l>(line: &'l str, found: &mut Sink<'l, '_>) -> Result<(), String> {
+/// Fields before a fault are given. Answers where the object ends. An error is the text of the parser that Loki uses.
+pub(crate) fn fields<'l>(line: &'l str, found: &mut Sink<'l, '_>) -> Result<usize, String> {
     let mut scan = Scan { text: line, at: 0 };
     scan.blanks();
     if scan.byte() != Some(b'{') {
         return Err("Value looks like object, but can't find closing '}' symbol".into());
     }
-    flatten(&mut scan, &mut String::new(), 0, found)
+    flatten(&mut scan, &mut String::new(), 0, found)?;
+    Ok(scan.at)
+}
+
+/// A value that does not stand in quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bare {
+    /// A number, `true` or `false`.
+    Plain,
+    Null,
+    /// An object or array.
+    Nested,
+}
+
+/// What a text is between a colon and what follows a value, if it is one value and nothing else.
+pub(crate) fn bare(text: &str) -> Option<Bare> {
+    let mut scan = Scan { text, at: 0 };
+    let bare = match scan.value().ok()? {
+        Value::Text(..) => return None,
+        Value::Plain(_) => Bare::Plain,
+        Value::Null => Bare::Null,
+        Value::Object(_) | Value::Array(_) => Bare::Nested,
+    };
+    (scan.at == text.len()).then_some(bare)
 }
 
 fn flatten<'l>(scan: &mut Scan<'l>, prefix: &mut String, depth: usize, found: &mut Sink<'l, '_>) -> Result<(), String> {

@@ -12,22 +12,22 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 pub struct ColumnReader {
-    kind: Kind,
-    page: PageValues,
+    pub(super) kind: Kind,
+    pub(super) page: PageValues,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Constant(Vec<u8>),
     Typed(Box<Typed>),
     Dictionary { packed: Bytes, count: usize, entries: Option<Texts>, codes: ints::Decoder },
     Texts,
 }
 
-struct Typed {
-    form: Form,
+pub(super) struct Typed {
+    pub form: Form,
     prefix: Vec<u8>,
     suffix: Vec<u8>,
-    excepts: bool,
+    pub excepts: bool,
     /// What each number is derived from, and what is kept of it.
     numbers: Vec<(Vec<Term>, ints::Decoder)>,
     pool: Arc<PackedPool>,
@@ -35,17 +35,17 @@ struct Typed {
 
 /// What is decoded of the page at hand.
 #[derive(Default)]
-struct PageValues {
+pub(super) struct PageValues {
     frame: Bytes,
-    count: usize,
+    pub count: usize,
     /// Decoded, except for what is derived.
     decoded: bool,
     /// Everything is there.
     ready: bool,
-    numbers: [Vec<i64>; 2],
+    pub numbers: [Vec<i64>; 2],
     /// Place in the page, and where the text is in the frame.
-    exceptions: Vec<(u32, std::ops::Range<u32>)>,
-    texts: Texts,
+    pub exceptions: Vec<(u32, std::ops::Range<u32>)>,
+    pub texts: Texts,
 }
 
 impl ColumnReader {
@@ -139,9 +139,7 @@ impl ColumnReader {
             Kind::Constant(_) => {}
             Kind::Typed(typed) => typed.decode(data, *count, numbers, exceptions)?,
             Kind::Dictionary { packed, count: entry_count, entries, codes } => {
-                if entries.is_none() {
-                    *entries = Some(Texts::unpack(packed, *entry_count)?);
-                }
+                open_dictionary(packed, *entry_count, entries)?;
                 let data = if codes.has_pages() { data } else { &[] };
                 codes.page(data, *count, &mut numbers[0])?;
             }
@@ -190,7 +188,25 @@ impl ColumnReader {
     }
 }
 
+/// The entries of a dictionary, unpacked when they are first asked for.
+pub(super) fn open_dictionary<'e>(
+    packed: &[u8],
+    count: usize,
+    entries: &'e mut Option<Texts>,
+) -> Result<&'e Texts, Error> {
+    Ok(match entries {
+        Some(entries) => entries,
+        None => entries.insert(Texts::unpack(packed, count)?),
+    })
+}
+
 impl Typed {
+    /// Whether values without an exception are plain decimal numbers.
+    pub fn is_decimal(&self) -> bool {
+        let plain = matches!(self.form, Form::Int | Form::Padded(_) | Form::Decimal(_) | Form::Float);
+        plain && self.prefix.is_empty() && self.suffix.is_empty()
+    }
+
     fn decode(
         &mut self,
         data: &[u8],

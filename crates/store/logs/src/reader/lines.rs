@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::frame;
 use bytes::Bytes;
 use memchr::memmem::Finder;
-use model::{Labels, LogPage, TimeRange};
+use model::{Coded, Labels, LogPage, TimeRange};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub struct Channel<'a> {
     passed: Vec<u32>,
     at: usize,
     times: Arc<Vec<i64>>,
+    /// Of each column that was looked at by itself: a row, and how many values the rows before it have.
+    starts: Vec<(usize, usize)>,
 }
 
 impl<'a> Channel<'a> {
@@ -53,7 +55,8 @@ impl<'a> Channel<'a> {
         }
         let passed = vec![0; counts.len()];
         let (templates, columns) = (channel.templates.as_slice(), channel.columns.as_mut_slice());
-        Ok(Channel { templates, columns, rows, passed, at: 0, times: times.clone() })
+        let starts = vec![(0, 0); counts.len()];
+        Ok(Channel { templates, columns, rows, passed, at: 0, times: times.clone(), starts })
     }
 
     /// Decodes the page of a column, and those that it is derived from.
@@ -133,6 +136,33 @@ impl<'a> Channel<'a> {
         Ok(found)
     }
 
+    /// A column whose page is decoded.
+    fn column(&mut self, column: u32) -> Result<&ColumnReader, Error> {
+        let at = column as usize;
+        if self.columns.get(at).ok_or(Error::Corrupt { why: "there is no such column" })?.is_ready() {
+            return Ok(&self.columns[at]);
+        }
+        self.prepare(at)?;
+        Ok(&self.columns[at])
+    }
+
+    /// For each of the rows, the place of its first value in a column. Fastest when rows come in order.
+    fn places(&mut self, column: u32, rows: Range<usize>) -> Vec<Option<usize>> {
+        let uses = self.templates.iter().map(|t| t.slots.iter().filter(|(_, c)| *c == column).count());
+        let uses: Vec<usize> = uses.collect();
+        let of = |row: &u32| uses[*row as usize];
+        let (row, passed) = self.starts[column as usize];
+        let (row, passed) = if row <= rows.start { (row, passed) } else { (0, 0) };
+        let start = passed + self.rows[row..rows.start].iter().map(of).sum::<usize>();
+        self.starts[column as usize] = (rows.start, start);
+        let places = self.rows[rows].iter().scan(start, move |next, row| {
+            let (place, uses) = (*next, of(row));
+            *next += uses;
+            Some((uses > 0).then_some(place))
+        });
+        places.collect()
+    }
+
     /// Appends the text of the next row.
     fn append(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         let template = &self.templates[self.rows[self.at] as usize];
@@ -160,13 +190,45 @@ pub struct Lines<'a> {
     only: Option<Vec<usize>>,
 }
 
-const UTF8: Error = Error::Corrupt { why: "a line is not UTF-8" };
+pub const UTF8: Error = Error::Corrupt { why: "a line is not UTF-8" };
 
 impl<'a> Lines<'a> {
     pub fn new(channels: Vec<Channel<'a>>) -> Result<Lines<'a>, Error> {
         let mut channels = channels.into_iter();
         let lines = channels.next().ok_or(Error::Corrupt { why: "a row group has no lines" })?;
         Ok(Lines { lines, metadata: channels.next(), text: Vec::new(), only: None })
+    }
+
+    /// The shape of each row of the page.
+    pub fn shapes(&self) -> &[u32] {
+        &self.lines.rows
+    }
+
+    pub fn template(&self, number: u32) -> Option<&Template> {
+        self.lines.templates.get(number as usize)
+    }
+
+    /// What some rows have in a column.
+    pub fn column(&mut self, column: u32, rows: Range<usize>) -> Result<Coded, Error> {
+        self.lines.column(column)?;
+        let places = self.lines.places(column, rows);
+        self.lines.column(column)?.coded(places)
+    }
+
+    /// What some rows have in a column, as numbers.
+    pub fn numbers(&mut self, column: u32, rows: Range<usize>) -> Result<Option<Vec<f64>>, Error> {
+        self.lines.column(column)?;
+        let places = self.lines.places(column, rows);
+        Ok(self.lines.column(column)?.decimals(places))
+    }
+
+    /// Whether each value of a column that is not a plain number passes a test; and whether that is so in all pages.
+    pub fn check(&mut self, column: u32, test: &dyn Fn(&str) -> bool) -> Result<(bool, bool), Error> {
+        let found = self.lines.columns.get_mut(column as usize);
+        if let Some(all) = found.ok_or(Error::Corrupt { why: "there is no such column" })?.check_group(test)? {
+            return Ok((all, true));
+        }
+        Ok((self.lines.column(column)?.check_page(test)?, false))
     }
 
     /// From now on, only rows count that have this place of the pool in their lines.
@@ -199,7 +261,7 @@ impl<'a> Lines<'a> {
         result
     }
 
-    fn append_rows(
+    pub fn append_rows(
         &mut self,
         rows: impl Iterator<Item = usize>,
         times: &[i64],
