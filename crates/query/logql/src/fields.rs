@@ -77,7 +77,7 @@ impl Fields {
     }
 
     /// Traces a value back to its slot; false if it has none, or if the name was found before.
-    fn add(&mut self, name: String, value: &Cow<'_, str>, text: &str, slots: &[Slot]) -> bool {
+    fn add(&mut self, name: String, value: &str, text: &str, slots: &[Slot]) -> bool {
         if self.found.iter().any(|field| field.name == name) {
             return false;
         }

@@ -91,11 +91,12 @@ fn literal(pattern: &str) -> Option<&str> {
     (!pattern.contains(special)).then_some(pattern)
 }
 
-/// What every line that passes must contain, for the source: the texts of `|=` without alternatives.
-pub(crate) fn required(filter: &LineFilter) -> Option<&str> {
+/// What every line that passes must contain, for the source: the text of a filter without alternatives, or one that its
+/// expression cannot do without.
+pub(crate) fn required(filter: &LineFilter) -> Option<String> {
     match (filter.op, filter.alternatives.as_slice()) {
-        (LineOp::Contains, [LineMatch::Text(text)]) if !text.is_empty() => Some(text),
-        (LineOp::Matches, [LineMatch::Text(text)]) if !text.is_empty() => literal(text),
+        (LineOp::Contains, [LineMatch::Text(text)]) if !text.is_empty() => Some(text.clone()),
+        (LineOp::Matches, [LineMatch::Text(text)]) => re::required(text),
         _ => None,
     }
 }

@@ -71,7 +71,7 @@ impl Pipeline {
             if let Stage::Line(filter) = stage
                 && original
             {
-                contains.extend(required(filter).map(str::to_owned));
+                contains.extend(required(filter));
             }
             original &= !matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize);
             match Step::new(stage).map_err(ParseError::whole)? {

@@ -2,6 +2,7 @@
 
 use regex::Regex;
 use regex_syntax::ast::{self, ErrorKind};
+use regex_syntax::hir::{Hir, HirKind};
 
 /// The largest compiled expression, in bytes; the same as for matchers.
 const SIZE: usize = 4 << 20;
@@ -12,6 +13,25 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
         regex::Error::CompiledTooBig(_) => format!("error parsing regexp: expression too large: `{pattern}`"),
         _ => go_error(pattern),
     })
+}
+
+/// Shorter texts are in too many lines to be worth looking for.
+const SHORT: usize = 3;
+
+/// The longest text that whatever matches must contain, as far as that can be seen at a glance; none if it is short.
+pub(crate) fn required(pattern: &str) -> Option<String> {
+    fn longest(hir: &Hir) -> Option<&[u8]> {
+        match hir.kind() {
+            HirKind::Literal(literal) => Some(&literal.0),
+            HirKind::Capture(capture) => longest(&capture.sub),
+            HirKind::Repetition(repetition) if repetition.min > 0 => longest(&repetition.sub),
+            HirKind::Concat(parts) => parts.iter().filter_map(longest).max_by_key(|text| text.len()),
+            _ => None,
+        }
+    }
+    let hir = regex_syntax::parse(&go_classes(pattern)).ok()?;
+    let text = std::str::from_utf8(longest(&hir)?).ok()?;
+    (text.len() >= SHORT).then(|| text.to_owned())
 }
 
 /// Go's text for an expression that does not parse.
@@ -142,6 +162,24 @@ mod tests {
         check(r"\Qa.b\E", "a.b", true);
         check(r"(?P<x>foo)bar", "foobar", true);
         check("(?i)É", "é", true);
+    }
+
+    #[test]
+    fn texts_that_matches_contain() {
+        for (pattern, want) in [
+            (r"numpy-1[0-9]\.[0-9]+", Some("numpy-1")),
+            ("a|b", None),
+            ("(?:abc)?xyz+", None),
+            ("(?:abc)?x(yzz)+", Some("yzz")),
+            ("(abc)+d", Some("abc")),
+            ("(?i)abc", None),
+            ("a.*bcd", Some("bcd")),
+            (r"\Qa.b\E", Some("a.b")),
+            ("", None),
+            ("(", None),
+        ] {
+            assert_eq!(required(pattern).as_deref(), want, "{pattern}");
+        }
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl PageSource for Asked {
 fn the_source_is_told_what_lines_contain() {
     for (query, contains, limit) in [
         (r#"{a="b"}"#, &[][..], Some(5)),
-        (r#"{a="b"} |= "x" |~ "y" != "z" |~ "v.w""#, &["x", "y"][..], None),
+        (r#"{a="b"} |= "x" |~ "y" != "z" |~ "v.wxy""#, &["x", "wxy"][..], None),
         (r#"{a="b"} |= "x" or "y""#, &[][..], None),
         (r#"{a="b"} | json |= "x" | line_format "{{.c}}" |= "y""#, &["x"][..], None),
     ] {

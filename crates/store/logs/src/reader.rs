@@ -5,6 +5,7 @@ mod column;
 mod group;
 mod lines;
 mod part;
+mod search;
 
 use crate::error::Error;
 use crate::filter::{Probes, Verdict};
@@ -200,6 +201,9 @@ impl Inner {
     }
 }
 
+/// Texts shorter than this are in too many lines to be looked for before these are made.
+const SHORT: usize = 3;
+
 /// Reads page after page. After an error there are no more.
 pub struct Pages {
     reader: Reader,
@@ -215,6 +219,9 @@ pub struct Pages {
     current: Option<Current>,
     ready: VecDeque<LogPage>,
 }
+
+/// Takes rows; see [`Pages::visit`].
+type Take<'t> = &'t mut dyn FnMut(Taken<'_, '_>) -> ControlFlow<()>;
 
 /// Rows that are handed over.
 pub enum Taken<'p, 'l> {
@@ -276,7 +283,7 @@ impl Pages {
     }
 
     /// Reads one page; false when there are no more. With `take`, rows without metadata go there instead of becoming pages.
-    fn advance(&mut self, take: Option<&mut dyn FnMut(Taken<'_, '_>) -> ControlFlow<()>>) -> Result<bool, Error> {
+    fn advance(&mut self, take: Option<Take<'_>>) -> Result<bool, Error> {
         let Some((group, page, parts)) = self.step()? else { return Ok(false) };
         let inner = self.reader.0.clone();
         let meta = &inner.index.groups[group];
@@ -330,8 +337,11 @@ impl Pages {
             }
             return Ok(true);
         }
-        if let Some(place) = place {
-            lines.only_with(place)?;
+        let longest = self.finders.iter().map(|finder| (finder.needle().len(), finder)).max_by_key(|(len, _)| *len);
+        match (place, longest) {
+            (Some(place), _) => lines.only_with(place)?,
+            (None, Some((SHORT.., longest))) => lines.only_containing(longest)?,
+            (None, _) => {}
         }
         for (stream, rows) in parts {
             let mut out = LogPage::new(inner.index.streams[stream as usize].clone());

@@ -142,11 +142,21 @@ fn check(lines: &[Line], batches: usize) {
     let view = store.head.snapshot();
     let needle: String = middle.text.chars().skip(2).take(40).collect();
     let range = TimeRange::new(first.time.min(middle.time), first.time.max(middle.time));
-    for selection in [
-        Selection { contains: vec![needle], ..Selection::all() },
+    let short = (0..12).map(|n| {
+        let text = &lines[n * lines.len() / 12].text;
+        let from = n * 5 % text.chars().count().max(1);
+        text.chars().skip(from).take([1, 2, 3, 5, 8, 13][n % 6]).collect::<String>()
+    });
+    let short = short.map(|needle| Selection { contains: vec![needle], ..Selection::all() });
+    for selection in short.collect::<Vec<_>>().into_iter().chain([
+        Selection { contains: vec![needle.clone()], ..Selection::all() },
+        Selection {
+            contains: vec![needle.chars().take(3).collect(), first.text.chars().take(2).collect()],
+            ..Selection::all()
+        },
         Selection { range, ..Selection::all() },
         Selection { matchers: vec![Matcher::equal("app", "a")], ..Selection::all() },
-    ] {
+    ]) {
         let wanted = |line: &&Line| {
             selection.contains.iter().all(|text| line.text.contains(text))
                 && selection.range.contains(line.time)

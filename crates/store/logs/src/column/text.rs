@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::frame::{self, Compressor};
 use crate::varint::{self, Cursor};
+use memchr::memmem::Finder;
 
 /// Values end with a newline, because none has one inside.
 const LINES: u8 = 0;
@@ -84,6 +85,23 @@ impl Texts {
         Ok(Texts { text, spans })
     }
 
+    /// Adds the places of the values that contain a text, ascending.
+    pub fn containing(&self, finder: &Finder<'_>, found: &mut Vec<usize>) {
+        let (mut from, mut place) = (0, 0);
+        while let Some(hit) = self.text.get(from..).and_then(|rest| finder.find(rest)).map(|hit| from + hit) {
+            place += self.spans[place..].partition_point(|(_, end)| (*end as usize) < hit + finder.needle().len());
+            let Some((start, end)) = self.spans.get(place) else { return };
+            if *start as usize <= hit {
+                found.push(place);
+                from = *end as usize;
+                place += 1;
+            } else {
+                // Across two values, or before the first one.
+                from = hit + 1;
+            }
+        }
+    }
+
     pub fn get(&self, at: usize) -> Option<&[u8]> {
         let (start, end) = *self.spans.get(at)?;
         self.text.get(start as usize..end as usize)
@@ -105,6 +123,13 @@ mod tests {
             assert_eq!(texts.get(values.len()), None);
             for (at, value) in values.iter().enumerate() {
                 assert_eq!(texts.get(at), Some(value.as_bytes()));
+            }
+            for needle in ["a", "\n", "c\nd", "same", "zz"] {
+                let has = |value: &&str| value.contains(needle);
+                let want: Vec<usize> = values.iter().enumerate().filter(|(_, v)| has(v)).map(|(at, _)| at).collect();
+                let mut found = Vec::new();
+                texts.containing(&Finder::new(needle), &mut found);
+                assert_eq!(found, want, "{needle:?} in {values:?}");
             }
             assert!(Texts::unpack(&out, values.len() + 1).is_err());
             for len in 0..out.len() {

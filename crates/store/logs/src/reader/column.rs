@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct ColumnReader {
     pub(super) kind: Kind,
     pub(super) page: PageValues,
+    /// Which entries of the dictionary contain the text that was last looked for.
+    pub(super) hits: Option<(Vec<u8>, Vec<bool>)>,
 }
 
 pub(super) enum Kind {
@@ -74,7 +76,7 @@ impl ColumnReader {
             TEXTS => Kind::Texts,
             _ => return Err(Error::corrupt("a column is encoded in an unknown way")),
         };
-        Ok(ColumnReader { kind, page: PageValues::default() })
+        Ok(ColumnReader { kind, page: PageValues::default(), hits: None })
     }
 
     /// Turns to another page, which is decoded when a value is asked for.
@@ -201,6 +203,11 @@ pub(super) fn open_dictionary<'e>(
 }
 
 impl Typed {
+    /// What all values without an exception begin and end with.
+    pub fn affixes(&self) -> (&[u8], &[u8]) {
+        (&self.prefix, &self.suffix)
+    }
+
     /// Whether values without an exception are plain decimal numbers.
     pub fn is_decimal(&self) -> bool {
         let plain = matches!(self.form, Form::Int | Form::Padded(_) | Form::Decimal(_) | Form::Float);

@@ -91,8 +91,7 @@ impl<'a> Channel<'a> {
 
     /// The times of the rows in which a column has values.
     fn times_of(&self, column: usize) -> impl Iterator<Item = i64> {
-        let uses = self.templates.iter().map(|t| t.slots.iter().filter(|(_, c)| *c as usize == column).count());
-        let uses: Vec<usize> = uses.collect();
+        let uses = self.uses(column as u32);
         let rows = self.rows.iter().zip(self.times.iter());
         rows.flat_map(move |(id, time)| std::iter::repeat_n(*time, uses[*id as usize]))
     }
@@ -117,8 +116,7 @@ impl<'a> Channel<'a> {
             self.columns[at].prepare()?;
             let mut hits = self.columns[at].numbers(0).iter().enumerate().filter(|(_, n)| **n == place).map(|(v, _)| v);
             let Some(mut next) = hits.next() else { continue };
-            let uses = self.templates.iter().map(|t| t.slots.iter().filter(|(_, c)| *c as usize == at).count());
-            let uses: Vec<usize> = uses.collect();
+            let uses = self.uses(at as u32);
             let mut value = 0;
             'rows: for (row, id) in self.rows.iter().enumerate() {
                 value += uses[*id as usize];
@@ -136,20 +134,39 @@ impl<'a> Channel<'a> {
         Ok(found)
     }
 
+    pub fn templates(&self) -> &[Template] {
+        self.templates
+    }
+
+    /// The template of each row.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn column_mut(&mut self, column: u32) -> Result<&mut ColumnReader, Error> {
+        self.columns.get_mut(column as usize).ok_or(Error::Corrupt { why: "there is no such column" })
+    }
+
     /// A column whose page is decoded.
-    fn column(&mut self, column: u32) -> Result<&ColumnReader, Error> {
-        let at = column as usize;
-        if self.columns.get(at).ok_or(Error::Corrupt { why: "there is no such column" })?.is_ready() {
-            return Ok(&self.columns[at]);
+    pub fn column(&mut self, column: u32) -> Result<&ColumnReader, Error> {
+        if !self.column_mut(column)?.is_ready() {
+            self.prepare(column as usize)?;
         }
-        self.prepare(at)?;
-        Ok(&self.columns[at])
+        Ok(&self.columns[column as usize])
+    }
+
+    /// How many values a row has in a column, by template.
+    pub fn uses(&self, column: u32) -> Vec<usize> {
+        self.templates.iter().map(|t| t.slots.iter().filter(|(_, c)| *c == column).count()).collect()
     }
 
     /// For each of the rows, the place of its first value in a column. Fastest when rows come in order.
     fn places(&mut self, column: u32, rows: Range<usize>) -> Vec<Option<usize>> {
-        let uses = self.templates.iter().map(|t| t.slots.iter().filter(|(_, c)| *c == column).count());
-        let uses: Vec<usize> = uses.collect();
+        let uses = self.uses(column);
         let of = |row: &u32| uses[*row as usize];
         let (row, passed) = self.starts[column as usize];
         let (row, passed) = if row <= rows.start { (row, passed) } else { (0, 0) };
@@ -224,8 +241,7 @@ impl<'a> Lines<'a> {
 
     /// Whether each value of a column that is not a plain number passes a test; and whether that is so in all pages.
     pub fn check(&mut self, column: u32, test: &dyn Fn(&str) -> bool) -> Result<(bool, bool), Error> {
-        let found = self.lines.columns.get_mut(column as usize);
-        if let Some(all) = found.ok_or(Error::Corrupt { why: "there is no such column" })?.check_group(test)? {
+        if let Some(all) = self.lines.column_mut(column)?.check_group(test)? {
             return Ok((all, true));
         }
         Ok((self.lines.column(column)?.check_page(test)?, false))
@@ -234,6 +250,12 @@ impl<'a> Lines<'a> {
     /// From now on, only rows count that have this place of the pool in their lines.
     pub fn only_with(&mut self, place: i64) -> Result<(), Error> {
         self.only = Some(self.lines.rows_with(place)?);
+        Ok(())
+    }
+
+    /// From now on, only rows count that may contain a text.
+    pub fn only_containing(&mut self, finder: &Finder<'_>) -> Result<(), Error> {
+        self.only = Some(self.lines.rows_containing(finder)?);
         Ok(())
     }
 
