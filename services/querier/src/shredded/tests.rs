@@ -9,7 +9,6 @@ use logs::{Head, Payload, Reader, Selection};
 use model::{BatchId, ByteSize, TenantId, TimeRange};
 use proptest::prelude::*;
 use std::cell::Cell;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use wire::batch::{Format, Header, StreamHeader};
 
@@ -84,9 +83,7 @@ impl PageSource for Apart<'_> {
             }
             take(rows)
         };
-        let flow: ControlFlow<()> = visit(self.0, &selection(wanted), 0, &mut count).map_err(super::failed)?;
-        drop(flow);
-        Ok(())
+        visit(self.0, &selection(wanted), 0, &mut count).map(|_| ()).map_err(super::failed)
     }
 }
 
