@@ -73,7 +73,7 @@ impl Roles {
         let leaders = Arc::new(Leaders::new(directory.clone()));
         let distributor = Arc::new(Distributor::new(settings.distributor.clone(), limits.clone(), leaders));
         let querier =
-            Querier::new(directory.clone(), store.clone(), limits.clone(), &settings.querier, compute.clone());
+            Querier::new(directory.clone(), None, store.clone(), limits.clone(), &settings.querier, compute.clone());
         let control = directory.control();
         let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));

@@ -3,7 +3,8 @@
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `source` merges the rows
 //! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
-//! `kept` hides; `catalog_copy` keeps a copy of what exists.
+//! `kept` hides; `catalog_copy` keeps a copy of what exists,
+//! and `ranges` the bytes of it that were read lately, shared with the other queriers.
 
 mod api;
 mod catalog_copy;
@@ -13,6 +14,7 @@ mod heads;
 mod kept;
 mod partial;
 mod querier;
+mod ranges;
 mod segments;
 mod settings;
 mod shredded;

@@ -2,15 +2,17 @@
 
 use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
+use crate::ranges::Ranges;
 use crate::segments::Segments;
 use crate::settings::Settings;
-use mesh::Directory;
+use mesh::{Directory, Mesh};
 use node::Compute;
 use objects::Store;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use telemetry::Exposition;
 use tenancy::LimitTable;
+use transport::v1::ranges_server::RangesServer;
 
 /// What sources read from.
 pub struct Parts {
@@ -29,6 +31,7 @@ pub(crate) struct Inner {
     pub parts: Arc<Parts>,
     pub limits: Arc<LimitTable>,
     pub compute: Compute,
+    pub ranges: Ranges,
     pub counts: Counts,
 }
 
@@ -40,19 +43,28 @@ pub(crate) struct Counts {
 }
 
 impl Querier {
+    /// `mesh` leads to the other queriers of a cluster. To be called within the runtime.
     pub fn new(
         directory: Directory,
+        mesh: Option<Mesh>,
         store: Store,
         limits: Arc<LimitTable>,
         settings: &Settings,
         compute: Compute,
     ) -> Querier {
+        let ranges = Ranges::new(store, settings, mesh);
         let parts = Parts {
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
-            segments: Segments::new(store, settings.open_segments),
+            segments: Segments::new(ranges.clone(), settings.open_segments),
         };
-        Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, counts: Counts::default() }) }
+        let counts = Counts::default();
+        Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, ranges, counts }) }
+    }
+
+    /// What other queriers may ask of this one.
+    pub fn ranges(&self) -> RangesServer<Ranges> {
+        RangesServer::new(self.inner.ranges.clone())
     }
 
     /// Writes this querier's meters.
@@ -66,5 +78,6 @@ impl Querier {
             &[],
             load(&counts.failures),
         );
+        self.inner.ranges.meters(out);
     }
 }

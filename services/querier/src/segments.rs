@@ -1,24 +1,24 @@
 //! Opens the parts of segments, and keeps them open for the next query.
 
 use crate::error::QueryError;
+use crate::ranges::Ranges;
 use block::Segment;
 use model::TenantId;
-use objects::Store;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
 /// Opened segments and readers. The tenant is part of the key of every reader.
 pub struct Segments {
-    store: Store,
+    ranges: Ranges,
     opened: Cache<String, Arc<Segment>>,
     logs: Cache<(String, TenantId), Arc<logs::Reader>>,
     metrics: Cache<(String, TenantId), Arc<metrics::Reader>>,
 }
 
 impl Segments {
-    pub fn new(store: Store, capacity: usize) -> Segments {
+    pub fn new(ranges: Ranges, capacity: usize) -> Segments {
         let (opened, logs, metrics) = (Cache::new(capacity), Cache::new(capacity), Cache::new(capacity));
-        Segments { store, opened, logs, metrics }
+        Segments { ranges, opened, logs, metrics }
     }
 
     /// A tenant's logs in a segment; `None` when it has none. Blocks.
@@ -49,7 +49,7 @@ impl Segments {
         if let Some(segment) = self.opened.get(name) {
             return Ok(segment);
         }
-        let segment = Arc::new(Segment::open(self.store.object(name)).map_err(within(name))?);
+        let segment = Arc::new(Segment::open(self.ranges.object(name)).map_err(within(name))?);
         self.opened.insert(name.to_owned(), segment.clone());
         Ok(segment)
     }

@@ -1,5 +1,6 @@
 //! What steers a querier.
 
+use model::ByteSize;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use std::time::Duration;
 pub struct Settings {
     /// How many opened segments of tenants are kept for the next query.
     pub open_segments: usize,
+    /// Bytes of segments and blocks that are kept in memory, unless they are files of this machine. The queriers of a
+    /// cluster divide them among themselves.
+    pub cache: ByteSize,
     /// How old the copy of the catalog may be before a query asks whether there is a newer one. Together with the
     /// longest query it must be shorter than `compactor.grace`, after which objects that were replaced are deleted.
     #[serde(with = "settings::duration")]
@@ -16,6 +20,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { open_segments: 512, catalog_age: Duration::from_secs(60) }
+        Settings { open_segments: 512, cache: ByteSize::mib(256), catalog_age: Duration::from_secs(60) }
     }
 }

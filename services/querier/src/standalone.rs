@@ -81,9 +81,10 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let directory = Directory::of(joining.mesh().clone());
         let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
         let compute = node.compute().clone();
-        let querier = Querier::new(directory.clone(), store, limits, &settings.querier, compute);
+        let querier =
+            Querier::new(directory.clone(), Some(joining.mesh().clone()), store, limits, &settings.querier, compute);
         let routes = router(querier.clone());
-        let mesh = joining.serve(Routes::default(), routes.clone(), &node);
+        let mesh = joining.serve(Routes::new(querier.ranges()), routes.clone(), &node);
         let mut stopping = node.stopping();
         node.spawn("querier: placement", directory.clone().follow(async move { stopping.wait().await }));
         let meters = Arc::new(move |out: &mut telemetry::Exposition| querier.meters(out));

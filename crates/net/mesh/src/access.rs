@@ -7,7 +7,7 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 14] = [
+const RULES: [(&str, &[Role]); 15] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
@@ -15,6 +15,7 @@ const RULES: [(&str, &[Role]); 14] = [
     ("/ouro.v1.Ingest/Append", &[Distributor]),
     ("/ouro.v1.Ingest/Flush", &[Distributor, Querier, Ingester]),
     ("/ouro.v1.Read/", &[Querier]),
+    ("/ouro.v1.Ranges/", &[Querier]),
     ("/ouro.v1.Control/Catalog", &[Ingester, Querier, Compactor]),
     ("/ouro.v1.Control/Propose", &[Ingester, Compactor]),
     ("/ouro.v1.Control/Placement", ALL),
@@ -41,6 +42,8 @@ mod tests {
             (Querier, "/ouro.v1.Ingest/Append", false),
             (Querier, "/ouro.v1.Read/Select", true),
             (Distributor, "/ouro.v1.Read/Select", false),
+            (Querier, "/ouro.v1.Ranges/Read", true),
+            (Compactor, "/ouro.v1.Ranges/Read", false),
             (Compactor, "/ouro.v1.Control/Propose", true),
             (Distributor, "/ouro.v1.Control/Propose", false),
             (Ingester, "/ouro.v1.Raft/Send", true),

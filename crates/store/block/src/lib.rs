@@ -12,6 +12,6 @@ mod writer;
 
 pub use directory::{BlockMeta, Directory, Meta, PartEntry, SectionEntry, SegmentMeta};
 pub use error::Error;
-pub use part::{MemorySections, Part, Sections};
+pub use part::{MemorySections, Part, Sections, Source};
 pub use segment::Segment;
 pub use writer::{write, write_block};

@@ -18,6 +18,30 @@ pub struct Part {
     pub sections: Vec<(u8, Bytes)>,
 }
 
+/// An object that is read in ranges. Reads may block.
+pub trait Source: Send + Sync {
+    fn name(&self) -> &str;
+
+    /// In bytes.
+    fn size(&self) -> Result<u64, objects::Error>;
+
+    fn read(&self, range: Range<u64>) -> Result<Bytes, objects::Error>;
+}
+
+impl Source for objects::Object {
+    fn name(&self) -> &str {
+        objects::Object::name(self)
+    }
+
+    fn size(&self) -> Result<u64, objects::Error> {
+        objects::Object::size(self)
+    }
+
+    fn read(&self, range: Range<u64>) -> Result<Bytes, objects::Error> {
+        objects::Object::read(self, range)
+    }
+}
+
 /// The sections of one part, to be read in ranges. Reads may block.
 pub trait Sections: Send + Sync {
     /// Bytes of the section of this kind. A range that it does not have is an error.

@@ -2,11 +2,10 @@
 
 use crate::directory::{Directory, SectionEntry};
 use crate::error::Error;
-use crate::part::{MemorySections, Sections};
+use crate::part::{MemorySections, Sections, Source};
 use crate::writer::{TAIL, TRAILER, VERSION};
 use bytes::{Buf, Bytes};
 use model::TenantId;
-use objects::Object;
 use std::{ops::Range, sync::Arc};
 
 /// How much is read at the end at once: the trailer and, for most segments, the whole directory.
@@ -14,13 +13,13 @@ const FIRST_READ: u64 = 64 << 10;
 
 /// An opened segment. Cheap to share; reads may block.
 pub struct Segment {
-    object: Arc<Object>,
+    object: Arc<dyn Source>,
     directory: Directory,
 }
 
 impl Segment {
     /// Reads the directory. Blocks.
-    pub fn open(object: Object) -> Result<Segment, Error> {
+    pub fn open(object: impl Source + 'static) -> Result<Segment, Error> {
         let size = object.size()?;
         let start = size.saturating_sub(FIRST_READ);
         let end = object.read(start..size)?;
@@ -91,7 +90,7 @@ impl Trailer {
 }
 
 struct ObjectSections {
-    object: Arc<Object>,
+    object: Arc<dyn Source>,
     sections: Vec<SectionEntry>,
 }
 

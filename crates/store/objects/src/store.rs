@@ -61,6 +61,11 @@ impl Store {
         }
     }
 
+    /// Whether objects are files of this machine, which the kernel caches.
+    pub fn is_local(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Writes an object whole, or not at all.
     pub async fn put(&self, name: &str, data: Bytes) -> Result<(), Error> {
         let path = Path::from(name);
