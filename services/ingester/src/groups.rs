@@ -38,8 +38,10 @@ fn describe(group: &Group, serves: bool) -> GroupStatus {
 
 #[tonic::async_trait]
 impl Groups for Ingester {
-    async fn status(&self, _: Request<GroupsRequest>) -> Result<Response<GroupsReply>, Status> {
-        let groups = self.groups().iter().map(|(group, serves)| describe(group, *serves)).collect();
+    async fn status(&self, request: Request<GroupsRequest>) -> Result<Response<GroupsReply>, Status> {
+        let only = request.into_inner().group;
+        let groups = self.groups().into_iter().filter(|(group, _)| only == 0 || group.id().0 == only);
+        let groups = groups.map(|(group, serves)| describe(&group, serves)).collect();
         Ok(Response::new(GroupsReply { node: self.me().0, groups }))
     }
 

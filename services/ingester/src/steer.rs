@@ -153,7 +153,7 @@ impl Steer {
 
     async fn status(&self, member: &Member) -> Vec<(u64, GroupStatus)> {
         let mut client = GroupsClient::new(self.mesh.link(member));
-        match timeout(STATUS, client.status(GroupsRequest {})).await {
+        match timeout(STATUS, client.status(GroupsRequest::default())).await {
             Ok(Ok(reply)) => reply.into_inner().groups.into_iter().map(|group| (member.id, group)).collect(),
             // Its groups look as if they had no leader, so nothing is done to them.
             Ok(Err(_)) | Err(_) => Vec::new(),

@@ -3,6 +3,7 @@
 
 use crate::error::QueryError;
 use catalog::Catalog;
+use futures::future::select_ok;
 use mesh::Directory;
 use model::Reason;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// … and for one ingester, which may lag or have stopped.
 const EACH: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
+/// After these another ingester is asked as well, and the first answer is taken.
+const ALSO: [Duration; 3] = [Duration::ZERO, Duration::from_millis(400), Duration::from_millis(1200)];
 
 pub struct CatalogCopy {
     directory: Directory,
@@ -51,20 +54,25 @@ impl CatalogCopy {
         self.fetch(version).await
     }
 
-    /// From any ingester: one that does not answer costs a second try at another.
+    /// From any ingester: one that does not answer costs a moment.
     async fn fetch(&self, at_least: u64) -> Result<Arc<Catalog>, QueryError> {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let fetched = match self.directory.any() {
-                Some(link) => self.fetch_from(link, at_least, deadline.min(Instant::now() + EACH)).await,
-                None => Err(QueryError::new(Reason::Unavailable, "no ingester is known")),
-            };
-            match fetched {
+            let tries = ALSO.map(|wait| Box::pin(self.fetch_after(wait, at_least, deadline)));
+            match select_ok(tries).await.map(|(catalog, _)| catalog) {
                 Err(error) if error.reason == Reason::Unavailable && Instant::now() + PAUSE < deadline => {
                     tokio::time::sleep(PAUSE).await;
                 }
                 done => return done,
             }
+        }
+    }
+
+    async fn fetch_after(&self, wait: Duration, at_least: u64, by: Instant) -> Result<Arc<Catalog>, QueryError> {
+        tokio::time::sleep(wait).await;
+        match self.directory.any() {
+            Some(link) => self.fetch_from(link, at_least, by.min(Instant::now() + EACH)).await,
+            None => Err(QueryError::new(Reason::Unavailable, "no ingester is known")),
         }
     }
 

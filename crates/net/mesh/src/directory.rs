@@ -1,12 +1,13 @@
 //! Where shards are: a copy of the placement, who led last, and asking until the leader answers.
 
+use crate::leads;
 use crate::mesh::Mesh;
 use model::{Role, ShardId};
 use placement::Table;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::Status;
 use transport::Link;
@@ -19,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// Longer than an ingester waits for a newer placement.
 const PLACEMENT_PATIENCE: Duration = Duration::from_secs(15);
+/// Questions who leads that are under way at once: when everything is slow, they must not make it slower.
+const QUESTIONS: usize = 16;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +33,7 @@ struct Inner {
     way: Way,
     table: watch::Sender<Arc<Table>>,
     leaders: Mutex<HashMap<ShardId, u64>>,
+    questions: Semaphore,
 }
 
 enum Way {
@@ -50,7 +54,8 @@ impl Directory {
     }
 
     fn new(way: Way, table: watch::Sender<Arc<Table>>) -> Directory {
-        Directory { inner: Arc::new(Inner { way, table, leaders: Mutex::default() }) }
+        let questions = Semaphore::new(QUESTIONS);
+        Directory { inner: Arc::new(Inner { way, table, leaders: Mutex::default(), questions }) }
     }
 
     /// The placement as it is known here.
@@ -119,8 +124,8 @@ impl Directory {
         }
     }
 
-    /// Asks the replicas of a shard until its leader answers, at most until the deadline. Only for requests that may be
-    /// done twice. The error names the shard.
+    /// Asks the replicas of a shard until its leader answers, at most until the deadline. One that takes long is left
+    /// when another leads by now. Only for requests that may be done twice. The error names the shard.
     pub async fn ask<T, F, Fut>(&self, shard: ShardId, deadline: Instant, call: F) -> Result<T, Status>
     where
         F: Fn(Link) -> Fut,
@@ -134,22 +139,28 @@ impl Directory {
             }
         };
         let (mut pause, mut last) = (FIRST_PAUSE, None);
-        let mut hint = self.leaders().get(&shard).copied();
+        let mut hint = self.leader(shard);
         loop {
             let mut asked = Vec::new();
             while let Some(node) = self.next(mesh, shard, hint.take(), &asked) {
                 asked.push(node);
                 let Some(link) = mesh.link_to(node) else { continue };
-                match timeout_at(deadline, call(link)).await {
-                    Ok(Ok(answer)) => {
+                let known = self.leader(shard);
+                let replaced = || self.replaced(mesh, shard, node, known);
+                match timeout_at(deadline, leads::unless_replaced(call(link), replaced)).await {
+                    Ok(Ok(Ok(answer))) => {
                         self.leaders().insert(shard, node);
                         return Ok(answer);
                     }
-                    Ok(Err(error)) => match status::advice(&error) {
+                    Ok(Ok(Err(error))) => match status::advice(&error) {
                         Advice::Final => return Err(error),
                         Advice::Elsewhere(node) => (hint, last) = (node, Some(error)),
                         Advice::Unreached => last = Some(error),
                     },
+                    Ok(Err(leader)) => {
+                        tracing::debug!(%shard, node, leader, "a node does not answer, and another one leads");
+                        (hint, last) = (Some(leader), Some(Status::unavailable("the node that led does not answer")));
+                    }
                     Err(_) => return Err(no_answer(shard, last)),
                 }
             }
@@ -171,6 +182,26 @@ impl Directory {
         let table = self.table();
         let replicas = table.shard(shard)?.nodes.iter();
         replicas.copied().find(|node| !asked.contains(node) && members.by_id(*node).is_some())
+    }
+
+    /// Who leads by now instead of the node that does not answer. `known`: who was known to lead when it was asked.
+    async fn replaced(&self, mesh: &Mesh, shard: ShardId, silent: u64, known: Option<u64>) -> Option<u64> {
+        // Another request may have found out.
+        let learned = self.leader(shard).filter(|node| *node != silent);
+        if learned.is_some() && learned != known {
+            return learned;
+        }
+        let _permit = self.inner.questions.try_acquire().ok()?;
+        let table = self.table();
+        let others = table.shard(shard)?.nodes.iter().filter(|node| **node != silent);
+        let links = others.filter_map(|node| mesh.link_to(*node));
+        let leader = leads::leader(links, shard.group().0, silent).await?;
+        self.leaders().insert(shard, leader);
+        Some(leader)
+    }
+
+    fn leader(&self, shard: ShardId) -> Option<u64> {
+        self.leaders().get(&shard).copied()
     }
 
     fn leaders(&self) -> MutexGuard<'_, HashMap<ShardId, u64>> {

@@ -2,7 +2,8 @@
 //!
 //! Everything between members travels over one port of each and mutual TLS: gossip, Raft, appends, reads. The `door`
 //! takes connections and lets each role call only what it may (`access`); `links` are the way to others; `pump`
-//! carries the packets of the gossip. The `directory` knows where shards are, and asks until a leader answers.
+//! carries the packets of the gossip. The `directory` knows where shards are, and asks until a leader answers;
+//! `leads` finds out when one that does not answer leads no more.
 //! `page` shows the cluster to people, by an `overview` that it gathers.
 
 mod access;
@@ -10,6 +11,7 @@ mod api;
 mod directory;
 mod door;
 mod error;
+mod leads;
 mod links;
 mod mesh;
 mod overview;

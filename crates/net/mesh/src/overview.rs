@@ -63,7 +63,7 @@ pub async fn overview(mesh: &Mesh, table: &Table) -> Overview {
     for member in members.of_role(Role::Ingester).cloned() {
         let link = mesh.link(&member);
         asked.spawn(async move {
-            let answer = timeout(ANSWER, GroupsClient::new(link).status(GroupsRequest {})).await;
+            let answer = timeout(ANSWER, GroupsClient::new(link).status(GroupsRequest::default())).await;
             (member, answer.ok().and_then(Result::ok).map(|reply| reply.into_inner().groups))
         });
     }

@@ -80,7 +80,16 @@ impl Store {
     /// A byte range; one that reaches past the end is an error.
     pub async fn range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
         let path = Path::from(name);
-        self.bounded("read", name, self.inner.get_range(&path, range)).await
+        let len = range.end.saturating_sub(range.start);
+        let data = self.bounded("read", name, self.inner.get_range(&path, range)).await?;
+        match data.len() as u64 == len {
+            true => Ok(data),
+            // Stores give what there is.
+            false => {
+                let why = format!("it has {} of the {len} bytes that were asked for", data.len());
+                Err(Error::Failed { operation: "read", name: name.to_owned(), why })
+            }
+        }
     }
 
     pub async fn size(&self, name: &str) -> Result<u64, Error> {
@@ -138,6 +147,7 @@ mod tests {
         let store = Store::open(&Settings::default(), &dir.path().join("objects")).expect("opens");
         store.put("a/b", Bytes::from_static(b"0123456789")).await.expect("written");
         assert_eq!(store.range("a/b", 2..5).await.expect("read"), "234");
+        assert!(matches!(store.range("a/b", 8..12).await, Err(Error::Failed { .. })));
         assert_eq!(store.size("a/b").await.expect("known"), 10);
         let object = store.object("a/b");
         let read = tokio::task::spawn_blocking(move || object.read(8..10)).await.expect("ran").expect("read");
