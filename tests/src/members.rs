@@ -74,7 +74,8 @@ pub struct Shape<'a> {
 impl Default for Shape<'_> {
     fn default() -> Self {
         let seats = &[(Role::Ingester, 3), (Role::Distributor, 1), (Role::Querier, 1)];
-        Shape { name: "story", seats, placement: "replicas = 3", first: &[], objects: None, zones: None }
+        let placement = "replicas = 3\ninterval = \"200ms\"";
+        Shape { name: "story", seats, placement, first: &[], objects: None, zones: None }
     }
 }
 

@@ -52,7 +52,7 @@ async fn any_ingester_may_die_under_load() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zombie_leader_is_fenced() {
-    zombie("zombie", Duration::from_secs(4), |_| Heavy::none()).await;
+    zombie("zombie", Duration::from_secs(1), |_| Heavy::none()).await;
 }
 
 /// A leader that stops and goes on again finds that others lead, and what it believes harms nobody.

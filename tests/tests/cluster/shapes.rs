@@ -28,7 +28,7 @@ async fn one_replica_comes_back_with_all_rows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_replicas_outlive_two_and_the_control_group() {
     let seats = &[(Role::Ingester, 5), (Role::Distributor, 1), (Role::Querier, 2)];
-    let members = cluster(Shape { seats, placement: "replicas = 5", ..Shape::default() });
+    let members = cluster(Shape { seats, placement: "replicas = 5\ninterval = \"200ms\"", ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(5).await;
     let mut story = Story::begin("control-group-down", &members).await;

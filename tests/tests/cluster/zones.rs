@@ -43,7 +43,7 @@ enum Lost {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zone_is_cut_off() {
-    hosts::inside("zones::a_zone_is_cut_off", cut_off("zone-cut-off", Duration::from_secs(3), |_| Heavy::none())).await;
+    hosts::inside("zones::a_zone_is_cut_off", cut_off("zone-cut-off", Duration::from_secs(1), |_| Heavy::none())).await;
 }
 
 /// Clients of the other zones go on. Those of this one are told that nothing can be done for them, and nothing else.
