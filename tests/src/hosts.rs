@@ -63,6 +63,7 @@ pub struct Zones {
 
 struct Zone {
     name: String,
+    address: String,
     /// Keeps the namespace.
     holder: Child,
 }
@@ -82,7 +83,7 @@ impl Zones {
     }
 
     pub fn address(&self, zone: &str) -> String {
-        address(self.at(zone))
+        self.zones[self.at(zone)].address.clone()
     }
 
     /// The words before a command that is to run in a zone.
@@ -93,20 +94,18 @@ impl Zones {
 
     /// Loses all packets from a zone to the others; the test still reaches it.
     pub fn cut_from(&self, zone: &str) {
-        self.each_other(zone, |from, to| {
-            ip(
-                Some(&self.zones[from]),
-                &format!("neigh replace {} lladdr {NOBODY} nud permanent dev eth0", address(to)),
-            );
-        });
+        let (from, others) = self.split(zone);
+        others.for_each(|to| lose(from, to));
     }
 
     /// Loses all packets to a zone from the others.
     pub fn cut_to(&self, zone: &str) {
-        for other in self.zones.iter().filter(|other| other.name != zone) {
-            let to = self.address(zone);
-            ip(Some(other), &format!("neigh replace {to} lladdr {NOBODY} nud permanent dev eth0"));
-        }
+        let (to, others) = self.split(zone);
+        others.for_each(|from| lose(from, to));
+    }
+
+    fn split(&self, zone: &str) -> (&Zone, impl Iterator<Item = &Zone>) {
+        (&self.zones[self.at(zone)], self.zones.iter().filter(move |other| other.name != zone))
     }
 
     /// Ends all cuts.
@@ -115,20 +114,16 @@ impl Zones {
             ip(Some(zone), "neigh flush dev eth0 nud permanent");
         }
     }
-
-    fn each_other(&self, zone: &str, cut: impl Fn(usize, usize)) {
-        let from = self.at(zone);
-        (0..self.zones.len()).filter(|to| *to != from).for_each(|to| cut(from, to));
-    }
 }
 
 impl Zone {
     fn new(n: usize, name: String) -> Zone {
         // It ends when its standard input does, however the test ends.
         let holder = Command::new("unshare").args(["--net", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-        let zone = Zone { name, holder: holder.expect("unshare starts") };
-        let (own, deadline) = (std::fs::read_link("/proc/self/ns/net"), Instant::now() + Duration::from_secs(10));
-        while std::fs::read_link(zone.namespace()).ok() == own.as_ref().ok().cloned() {
+        let zone = Zone { name, address: format!("{NETWORK}.{}", n + 1), holder: holder.expect("unshare starts") };
+        let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::fs::read_link(zone.namespace()).is_ok_and(|namespace| namespace == own) {
             assert!(Instant::now() < deadline, "no namespace for zone {}", zone.name);
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -136,7 +131,7 @@ impl Zone {
         ip(None, &format!("link add zone-{name} type veth peer name eth0 netns {pid}"));
         ip(None, &format!("link set zone-{name} master hub up"));
         ip(Some(&zone), "link set lo up");
-        ip(Some(&zone), &format!("addr add {}/24 dev eth0", address(n)));
+        ip(Some(&zone), &format!("addr add {}/24 dev eth0", zone.address));
         ip(Some(&zone), "link set eth0 up");
         zone
     }
@@ -153,8 +148,8 @@ impl Drop for Zone {
     }
 }
 
-fn address(zone: usize) -> String {
-    format!("{NETWORK}.{}", zone + 1)
+fn lose(from: &Zone, to: &Zone) {
+    ip(Some(from), &format!("neigh replace {} lladdr {NOBODY} nud permanent dev eth0", to.address));
 }
 
 /// Runs `ip` with these words, in a zone or beside them all.

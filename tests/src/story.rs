@@ -30,6 +30,8 @@ pub struct Story {
     pub queriers: Doors,
     pulse: Arc<Pulse>,
     stop: Arc<AtomicBool>,
+    tenants: Vec<Arc<Tenant>>,
+    pace: Duration,
     senders: Vec<JoinHandle<Ledger>>,
     readers: Vec<JoinHandle<()>>,
     fault: Option<String>,
@@ -61,16 +63,36 @@ impl Story {
             tokio::spawn(sender.run(pulse.clone(), stop.clone()))
         });
         let senders = senders.collect();
-        let readers = model::Signal::ALL.into_iter().map(|signal| {
-            let reader = lane::Reading { tenants: tenants.clone(), signal, doors: queriers.clone(), pace };
-            tokio::spawn(reader.run(pulse.clone(), stop.clone()))
-        });
-        let readers = readers.collect();
-        let name = name.to_owned();
-        let faults = Vec::new();
-        let story = Story { name, distributors, queriers, pulse, stop, senders, readers, fault: None, faults };
+        let (name, faults) = (name.to_owned(), Vec::new());
+        let mut story = Story {
+            name,
+            distributors,
+            queriers,
+            pulse,
+            stop,
+            tenants,
+            pace,
+            senders,
+            readers: Vec::new(),
+            fault: None,
+            faults,
+        };
+        story.read(story.queriers.clone(), true);
         story.goes_well().await;
         story
+    }
+
+    fn read(&mut self, doors: Doors, measured: bool) {
+        for signal in model::Signal::ALL {
+            let (tenants, doors, pace) = (self.tenants.clone(), doors.clone(), self.pace);
+            let reader = lane::Reading { tenants, signal, doors, pace, measured };
+            self.readers.push(tokio::spawn(reader.run(self.pulse.clone(), self.stop.clone())));
+        }
+    }
+
+    /// Reads through these doors, too, from now on: they may fail, and nothing that they say may be untrue.
+    pub fn witness(&mut self, doors: Doors) {
+        self.read(doors, false);
     }
 
     /// To be called right before something is done to the cluster: what is measured begins here.

@@ -88,6 +88,8 @@ pub struct Reading {
     pub signal: Signal,
     pub doors: Doors,
     pub pace: Duration,
+    /// Success and failure count, not only the truth.
+    pub measured: bool,
 }
 
 impl Reading {
@@ -99,27 +101,35 @@ impl Reading {
                 return;
             }
             let begun = Instant::now();
-            let Some((door, client)) = self.doors.pick() else {
-                pulse.query_failed("no querier is ready".to_owned());
-                tokio::time::sleep(AGAIN).await;
-                continue;
+            let failed = match self.doors.pick() {
+                None => Some("no querier is ready".to_owned()),
+                Some((door, client)) => self.read(tenant, client, door, &pulse).await.err(),
             };
-            match self.count(client, tenant, false).await {
-                Ok(Count { untrue: Some(why), .. }) => {
-                    let again = self.look_again(client, tenant).await;
-                    pulse.untrue(format!("{door}: {why}; then {again:?}"));
-                }
-                Ok(_) => pulse.read(at(self.signal), begun),
-                Err(why) => {
-                    pulse.query_failed(format!("{door}: {why}"));
-                    // Who wants what is there gets that, or is told what it lacks.
-                    if let Ok(Count { untrue: Some(why), partial: false }) = self.count(client, tenant, true).await {
-                        pulse.untrue(format!("{door}, where an answer may be partial: {why}"));
-                    }
-                    tokio::time::sleep(AGAIN).await;
-                }
+            match failed {
+                None if self.measured => pulse.read(at(self.signal), begun),
+                Some(why) if self.measured => pulse.query_failed(why),
+                _ => {}
             }
             tokio::time::sleep(self.pace).await;
+        }
+    }
+
+    async fn read(&self, tenant: &Tenant, client: &Client, door: &str, pulse: &Pulse) -> Result<(), String> {
+        match self.count(client, tenant, false).await {
+            Ok(Count { untrue: None, .. }) => Ok(()),
+            Ok(Count { untrue: Some(why), .. }) => {
+                let again = self.look_again(client, tenant).await;
+                pulse.untrue(format!("{door}: {why}; then {again:?}"));
+                Ok(())
+            }
+            Err(why) => {
+                // Who wants what is there gets that, or is told what it lacks.
+                if let Ok(Count { untrue: Some(why), partial: false }) = self.count(client, tenant, true).await {
+                    pulse.untrue(format!("{door}, where an answer may be partial: {why}"));
+                }
+                tokio::time::sleep(AGAIN).await;
+                Err(format!("{door}: {why}"))
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use crate::long::Heavy;
 use crate::{FOLDER, PROGRAM, cluster};
 use model::Role;
 use ouro_tests::client::until;
+use ouro_tests::doors::Doors;
 use ouro_tests::ledger::{Ledger, Sender};
 use ouro_tests::members::{Members, Shape};
 use ouro_tests::story::Story;
@@ -55,19 +56,25 @@ async fn a_zombie_leader_is_fenced() {
     zombie("zombie", Duration::from_secs(1), |_| Heavy::none()).await;
 }
 
-/// A leader that stops and goes on again finds that others lead, and what it believes harms nobody.
+/// A leader that stops and goes on again finds that others lead, and what it believes harms nobody: not even who slept as
+/// long as it did, and asks it first.
 pub async fn zombie(name: &str, stop: Duration, heavy: impl FnOnce(&Members) -> Heavy) {
-    let members = cluster(Shape::default());
+    let seats = &[(Role::Ingester, 3), (Role::Distributor, 1), (Role::Querier, 2)];
+    let members = cluster(Shape { seats, ..Shape::default() });
     let running = members.start_all().await;
     members.settled(3).await;
     let heavy = heavy(&members);
     let mut story = Story::begin(name, &members).await;
+    story.queriers.withdraw("querier-1").await;
+    story.witness(Doors::new(vec![members.seat("querier-1").named()]));
     for name in members.ingesters() {
         story.fault(&format!("{name} stops for {} s", stop.as_secs()));
         running[&name].pause();
+        running["querier-1"].pause();
         story.recovered().await;
         tokio::time::sleep(stop).await;
         story.fault(&format!("{name} goes on"));
+        running["querier-1"].resume();
         running[&name].resume();
         members.settled(3).await;
         story.recovered().await;
@@ -83,6 +90,7 @@ async fn a_lost_disk_is_filled_again_under_load() {
     let mut running = members.start_all().await;
     members.settled(3).await;
     let mut story = Story::begin("disk-lost", &members).await;
+    let before = id(&members, "ingester-1").await;
     story.fault("ingester-1 loses its disk");
     running.remove("ingester-1").expect("it runs").kill();
     std::fs::remove_dir_all(members.data("ingester-1")).expect("removed");
@@ -91,6 +99,7 @@ async fn a_lost_disk_is_filled_again_under_load() {
     members.start(&mut running, "ingester-1");
     members.settled(3).await;
     story.recovered().await;
+    assert_ne!(id(&members, "ingester-1").await, before, "it votes as the one that forgot");
     // The new one carries its part: now another may go.
     story.fault("ingester-0 is killed then");
     running.remove("ingester-0").expect("it runs").kill();
@@ -132,4 +141,12 @@ async fn held(members: &Members, name: &str) -> usize {
     let ring = members.ring().await;
     let groups = ring["groups"].as_array().expect("groups");
     groups.iter().filter(|g| g["name"] != "control" && g["replicas"].to_string().contains(name)).count()
+}
+
+/// Which node a member is in Raft.
+async fn id(members: &Members, name: &str) -> String {
+    let ring = members.ring().await;
+    let mut live = ring["members"]["live"].as_array().expect("members").iter();
+    let member = live.find(|member| member["name"] == name).expect("a member");
+    member["id"].as_str().expect("an id").to_owned()
 }

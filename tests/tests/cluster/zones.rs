@@ -3,6 +3,7 @@
 use crate::long::Heavy;
 use crate::{FOLDER, PROGRAM, cluster};
 use model::Role;
+use ouro_tests::client::until;
 use ouro_tests::doors::Doors;
 use ouro_tests::hosts::{self, Zones};
 use ouro_tests::members::{Members, Seat, Shape};
@@ -46,25 +47,31 @@ async fn a_zone_is_cut_off() {
     hosts::inside("zones::a_zone_is_cut_off", cut_off("zone-cut-off", Duration::from_secs(1), |_| Heavy::none())).await;
 }
 
-/// Clients of the other zones go on. Those of this one are told that nothing can be done for them, and nothing else.
+/// Each time it is the zone of a leader. Clients of the other zones go on. Those of this one are told that nothing can be
+/// done for them, and nothing else: neither a row that was written elsewhere is missing in what they read, nor is one lost
+/// that they wrote.
 pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) -> Heavy) {
-    let members = Members::new(PROGRAM, Shape { seats: SEATS, zones: Some(Zones::new(3)), ..Shape::default() });
+    // One shard of each signal, so that one who leads it alone could answer a whole query, if it did not ask the others.
+    let first = &[(Role::Ingester, "shards = {logs = 1, metrics = 1}\n")];
+    let members = Members::new(PROGRAM, Shape { seats: SEATS, first, zones: Some(Zones::new(3)), ..Shape::default() });
     let _running = members.start_all().await;
     members.settled(3).await;
     let heavy = heavy(&members);
     let mut outside = Story::begin(name, &members).await;
     let zones = members.zones();
-    for (zone, lost, what) in [
-        ("a", Lost::Both, "zone a is cut off"),
-        ("b", Lost::From, "zone b is not heard"),
-        ("c", Lost::To, "zone c hears nothing"),
+    for (lost, what) in [
+        (Lost::Both, "a leader's zone is cut off"),
+        (Lost::From, "a leader's zone is not heard"),
+        (Lost::To, "a leader's zone hears nothing"),
     ] {
+        let zone = &members.seat(&leader(&members).await).zone;
         for door in members.in_zone(zone) {
             outside.distributors.withdraw(&door).await;
             outside.queriers.withdraw(&door).await;
         }
-        let doors = |role| Doors::new(members.of(role).filter(|seat| seat.zone == zone).map(Seat::named).collect());
-        let inner = format!("{name}-inside-{zone}");
+        let doors = |role| Doors::new(members.of(role).filter(|seat| seat.zone == *zone).map(Seat::named).collect());
+        outside.witness(doors(Role::Querier));
+        let inner = format!("{name}-inside-{lost:?}").to_lowercase();
         let mut inside = Story::begin_at(&inner, PACE, doors(Role::Distributor), doors(Role::Querier)).await;
         outside.fault(what);
         inside.fault(&format!("{what} for {} s, and no more", length.as_secs()));
@@ -89,4 +96,18 @@ pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) 
     }
     heavy.end().await;
     outside.end(FOLDER).await;
+}
+
+/// Who leads the shard of logs.
+async fn leader(members: &Members) -> String {
+    let mut found = None;
+    until("the shard of logs is led", async || {
+        let ring = members.ring().await;
+        let groups = ring["groups"].as_array().expect("groups");
+        let group = groups.iter().find(|group| group["name"] == "logs-0");
+        found = group.and_then(|group| group["leader"].as_str()).map(str::to_owned);
+        found.is_some()
+    })
+    .await;
+    found.expect("a leader")
 }
