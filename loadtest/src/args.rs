@@ -111,12 +111,15 @@ pub struct Load {
 /// Where the target is and how to read from it.
 #[derive(Debug, Clone, ClapArgs)]
 pub struct Reading {
-    /// The target, for instance http://127.0.0.1:3100.
-    #[arg(long)]
-    pub target: String,
-    /// Where to read, if not where rows are pushed.
-    #[arg(long)]
-    pub query_target: Option<String>,
+    /// Where to push and to query, for instance http://127.0.0.1:3100.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Where to push, if not at the target. Several take turns: what failed at one is sent to the next.
+    #[arg(long, value_name = "URL")]
+    pub push: Vec<String>,
+    /// Where to query, if not at the target. Several take turns.
+    #[arg(long, value_name = "URL")]
+    pub query: Vec<String>,
     /// What precedes /api/v1/query.
     #[arg(long, default_value = "/prometheus")]
     pub query_prefix: String,
@@ -163,6 +166,7 @@ mod tests {
         Args::command().debug_assert();
         let parse = |text: &str| Args::try_parse_from(text.split(' '));
         assert!(parse("loadtest logs --target http://x --rate 10 --for 1m30s --seed 3 --verify").is_ok());
+        assert!(parse("loadtest logs --push http://a --push http://b --query http://c --verify").is_ok());
         for bad in ["--rate 1 --max", "--rate 0", "--tenants 0", "--for soon", "--rate nan"] {
             assert!(parse(&format!("loadtest logs --target http://x {bad}")).is_err(), "{bad}");
         }

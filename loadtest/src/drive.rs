@@ -6,6 +6,7 @@ use crate::meter::Meter;
 use crate::report::Report;
 use crate::send::{Sender, client};
 use crate::state::LaneState;
+use crate::urls::Urls;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub async fn drive(
     }
     let sender = Arc::new(Sender {
         client: client(reading, load.timeout)?,
-        url: format!("{}{}", reading.target.trim_end_matches('/'), corpus.path()),
+        urls: Urls::new(&reading.push, reading.target.as_ref(), "--push")?,
+        path: corpus.path(),
         headers,
         meter: Arc::clone(&meter),
         in_flight: Semaphore::new(load.in_flight as usize),
@@ -76,7 +78,7 @@ pub async fn drive(
     }
     progress.abort();
     states.sort_by_key(|state| (state.tenant, state.lane));
-    Ok((Report::new(corpus.path(), &reading.target, elapsed, in_time, &meter), states))
+    Ok((Report::new(corpus.path(), &sender.urls.text(), elapsed, in_time, &meter), states))
 }
 
 /// The time between two pushes of a lane, and when its first one is due; `None` with --max.

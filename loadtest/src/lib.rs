@@ -21,6 +21,7 @@ pub mod seed;
 pub mod send;
 pub mod state;
 pub mod template;
+pub mod urls;
 pub mod verify;
 
 use crate::args::{Args, Command, Load, Reading};

@@ -4,6 +4,7 @@ use crate::args::Reading;
 use crate::corpus::Body;
 use crate::meter::Meter;
 use crate::state::Outcome;
+use crate::urls::Urls;
 use anyhow::Context;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
@@ -24,7 +25,8 @@ pub const LONGEST_ASKED: Duration = Duration::from_secs(30);
 /// Pushes bodies to the target.
 pub struct Sender {
     pub client: Client,
-    pub url: String,
+    pub urls: Urls,
+    pub path: &'static str,
     pub headers: HeaderMap,
     pub meter: Arc<Meter>,
     pub in_flight: Semaphore,
@@ -73,7 +75,8 @@ impl Sender {
 
     async fn attempt(&self, tenant: &HeaderValue, body: &Body) -> Try {
         let Ok(_permit) = self.in_flight.acquire().await else { return Try::Done(Outcome::Refused) };
-        let request = self.client.post(&self.url).headers(self.headers.clone()).header(TENANT, tenant.clone());
+        let url = format!("{}{}", self.urls.next(), self.path);
+        let request = self.client.post(url).headers(self.headers.clone()).header(TENANT, tenant.clone());
         let start = Instant::now();
         match request.body(body.payload.clone()).send().await {
             Ok(response) if response.status().is_success() => self.accepted(response, body, start).await,

@@ -28,7 +28,12 @@ pub struct Gone(pub String);
 
 impl Client {
     pub fn new(url: &str) -> Client {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build().expect("a client can be built");
+        Client::patient(url, TIMEOUT)
+    }
+
+    /// One that waits so long for an answer.
+    pub fn patient(url: &str, timeout: Duration) -> Client {
+        let http = reqwest::Client::builder().timeout(timeout).build().expect("a client can be built");
         Client { http, url: url.to_owned() }
     }
 

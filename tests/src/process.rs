@@ -29,6 +29,8 @@ pub struct Home {
     folder: TempDir,
     data: PathBuf,
     settings: String,
+    /// Words before the program, which run it somewhere else.
+    enter: Vec<String>,
 }
 
 impl Home {
@@ -46,7 +48,13 @@ impl Home {
     pub fn plain(program: &str) -> Home {
         let folder = tempfile::tempdir().expect("a folder");
         let data = folder.path().join("data");
-        Home { program: program.into(), folder, data, settings: String::new() }
+        Home { program: program.into(), folder, data, settings: String::new(), enter: Vec::new() }
+    }
+
+    /// Starts the program by these words: a command that becomes the one after it.
+    pub fn within(mut self, enter: Vec<String>) -> Home {
+        self.enter = enter;
+        self
     }
 
     /// Writes the settings anew; they count from the next start on.
@@ -106,9 +114,15 @@ impl Home {
     /// Starts one service as a member of a cluster.
     #[track_caller]
     pub fn start_role(&self, role: &str) -> Process {
-        let mut command = Command::new(&self.program);
-        command.args(["run", role]);
-        self.launch(command, "").unwrap_or_else(|end| panic!("{role} did not start: {end:?}"))
+        self.try_start_role(role).unwrap_or_else(|end| panic!("{role} did not start: {end:?}"))
+    }
+
+    /// … or says how it ended.
+    pub fn try_start_role(&self, role: &str) -> Result<Process, End> {
+        let mut words = self.enter.iter().map(PathBuf::from).chain([self.program.clone()]);
+        let mut command = Command::new(words.next().expect("a program at least"));
+        command.args(words).args(["run", role]);
+        self.launch(command, "")
     }
 
     pub fn settings(&self) -> &str {
@@ -179,7 +193,7 @@ impl Process {
             took: Duration::ZERO,
             url: String::new(),
         };
-        match process.await_banner(&said) {
+        match aside(|| process.await_banner(&said)) {
             true => {
                 process.took = begun.elapsed();
                 Ok(process)
@@ -244,13 +258,15 @@ impl Process {
     /// Waits until it ends by itself.
     pub fn wait(mut self) -> End {
         let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                break status;
+        let status = aside(|| {
+            loop {
+                if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                    break status;
+                }
+                assert!(Instant::now() < deadline, "still running after {PATIENCE:?}: {}", self.stderr());
+                std::thread::sleep(Duration::from_millis(10));
             }
-            assert!(Instant::now() < deadline, "still running after {PATIENCE:?}: {}", self.stderr());
-            std::thread::sleep(Duration::from_millis(10));
-        };
+        });
         // They end when the pipes do.
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
         End { status, stderr: self.stderr() }
@@ -269,8 +285,18 @@ impl Drop for Process {
         if std::thread::panicking() {
             let said = self.stderr();
             let from = said.char_indices().rev().nth(6000).map_or(0, |(at, _)| at);
-            eprintln!("--- what process {} said last ---\n{}\n---", self.child.id(), &said[from..]);
+            let name = self.banner.lines().last().unwrap_or("that never was ready");
+            eprintln!("--- what process {}, {name}, said last ---\n{}\n---", self.child.id(), &said[from..]);
         }
+    }
+}
+
+/// Waits without holding up a load that runs meanwhile, where there are threads for that.
+fn aside<T>(wait: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait),
+        _ => wait(),
     }
 }
 

@@ -69,6 +69,22 @@ async fn pushes_outlast_a_target_that_is_away() {
     }
 }
 
+/// One of two doors is never there: every other try goes to the one that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doors_take_turns() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    for command in [LOGS, METRICS] {
+        let store = Store::start(Fault::None).await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let doors = |flag: &str| format!("--{flag} {} --{flag} http://{nobody}", store.url);
+        let command = format!("{command} {} {}", doors("push"), doors("query"));
+        let (success, result) = run(&store, dir.path(), &command).await;
+        assert!(success && result["rows"].as_u64() > Some(100), "{result:#}");
+        assert!(result["errors"]["cannot connect"]["count"].as_u64() > Some(1), "{result:#}");
+        assert!(result["verify"]["read_errors"]["cannot connect"]["count"].as_u64() > Some(1), "{result:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_got_no_answer_may_be_there_or_not() {
     let store = Store::start(Fault::LateAnswer { tries: u32::MAX }).await;

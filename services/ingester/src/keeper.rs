@@ -116,7 +116,7 @@ impl Keeper {
             control.place(&Command::Read { shards }).await?;
             control.place(&Command::Write { shards }).await?;
         }
-        let unplaced = now().unplaced();
+        let unplaced = now().unplaced(now().readable());
         if !unplaced.is_empty() {
             let groups = unplaced.into_iter().map(|shard| (shard.group(), vec![self.me.0])).collect();
             control.place(&Command::Place { groups }).await?;

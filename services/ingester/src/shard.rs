@@ -6,7 +6,7 @@ use crate::snapshot::{self, Flushed, Recent};
 use bytes::Bytes;
 use consensus::Group;
 use model::{BatchId, ShardId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,8 @@ struct State<H: Head> {
     applied: u64,
     flushed: Flushed,
     recent: Recent,
+    /// Batches of the log after `flushed` that came again and were not stored: the index of the entry, and which of it.
+    repeated: BTreeSet<(u64, usize)>,
     /// When the oldest row that is not cut yet arrived.
     since: Option<Instant>,
     /// The last entry that brought rows.
@@ -68,6 +70,7 @@ impl<H: Head> State<H> {
             applied: 0,
             flushed: Flushed::default(),
             recent: Recent::default(),
+            repeated: BTreeSet::new(),
             since: None,
             rows_through: 0,
             cut: None,
@@ -224,10 +227,11 @@ impl<H: Head> Shard<H> {
         slice: Option<journal::Slice>,
     ) -> v1::AppendReply {
         let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
+        for (n, batch) in batches.iter().enumerate() {
             let mut outcome = v1::Outcome::default();
             if !state.recent.add(index, batch.header.id) {
                 outcome.repeated_batch = true;
+                state.repeated.insert((index, n));
             } else if index > state.flushed.through {
                 let start = batch.payload.as_ptr() as usize - entry.as_ptr() as usize;
                 let rest = Rest { slice: slice.clone(), range: start..start + batch.payload.len() };
@@ -250,6 +254,7 @@ impl<H: Head> Shard<H> {
             return;
         }
         state.flushed = flushed;
+        state.repeated = state.repeated.split_off(&(flushed.through + 1, 0));
         self.progress.send_replace(flushed.through);
         if state.cut.take().is_some_and(|cut| cut.through == flushed.through) {
             state.head.drop_frozen(flushed.through);
@@ -273,7 +278,10 @@ impl<H: Head> Shard<H> {
                 continue;
             }
             let Ok(Entry::Batches(batches)) = Entry::decode(data.clone()) else { continue };
-            for batch in &batches {
+            for (n, batch) in batches.iter().enumerate() {
+                if state.repeated.contains(&(index, n)) {
+                    continue;
+                }
                 let start = batch.payload.as_ptr() as usize - data.as_ptr() as usize;
                 let rest = Rest { slice: Some(slice.clone()), range: start..start + batch.payload.len() };
                 state.since.get_or_insert_with(Instant::now);
@@ -321,3 +329,6 @@ impl<H: Head> Shard<H> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,7 @@ impl Steer {
         let ingesters = self.ingesters(&live, now);
         self.begin_shards(&ingesters, now - since).await?;
         let found = self.found(&live).await;
+        self.open_for_reads(&found).await?;
         self.open_for_writes(&found, now).await?;
         let rules = Rules {
             replicas: self.settings.replicas,
@@ -124,12 +125,9 @@ impl Steer {
     async fn begin_shards(&self, ingesters: &[Ingester], led: Duration) -> Result<(), Error> {
         let table = self.table();
         let shards = table.readable().most(self.shards);
-        if shards != table.readable() {
-            self.write(Command::Read { shards }).await?;
-        }
         let alive: Vec<Ingester> = ingesters.iter().filter(|i| i.alive && !i.draining).cloned().collect();
         let enough = alive.len() >= self.settings.replicas || led >= self.settings.settle;
-        let unplaced: Vec<GroupId> = self.table().unplaced().into_iter().map(|shard| shard.group()).collect();
+        let unplaced: Vec<GroupId> = table.unplaced(shards).into_iter().map(|shard| shard.group()).collect();
         if unplaced.is_empty() || alive.is_empty() || !enough {
             return Ok(());
         }
@@ -160,6 +158,16 @@ impl Steer {
         }
     }
 
+    /// Has readers ask new shards when all of them are led: they would wait for one that is not.
+    async fn open_for_reads(&self, found: &BTreeMap<GroupId, Found>) -> Result<(), Error> {
+        let table = self.table();
+        let shards = table.readable().most(self.shards);
+        if shards == table.readable() || !all_led(shards, found) {
+            return Ok(());
+        }
+        self.write(Command::Read { shards }).await
+    }
+
     /// Lets writers use new shards when all of them are led, and every reader has had time to hear of them.
     async fn open_for_writes(&mut self, found: &BTreeMap<GroupId, Found>, now: Instant) -> Result<(), Error> {
         let table = self.table();
@@ -167,8 +175,7 @@ impl Steer {
         if table.writable() == shards {
             return Ok(());
         }
-        let all = model::Signal::ALL.into_iter().flat_map(|signal| shards.shards(signal));
-        if !all.map(|shard| shard.group()).all(|group| found.contains_key(&group)) {
+        if !all_led(shards, found) {
             self.readable = None;
             return Ok(());
         }
@@ -226,6 +233,11 @@ impl Steer {
             Reply::Refused { why } => Err(Error::Placement { why }),
         }
     }
+}
+
+fn all_led(shards: ShardCounts, found: &BTreeMap<GroupId, Found>) -> bool {
+    let mut all = model::Signal::ALL.into_iter().flat_map(|signal| shards.shards(signal));
+    all.all(|shard| found.contains_key(&shard.group()))
 }
 
 fn read(node: u64, status: GroupStatus) -> Found {

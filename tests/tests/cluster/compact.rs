@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Merges what was just flushed, and deletes what was replaced after some seconds: only rules keep readers whole, no
 /// long graces.
-const COMPACTOR_SETTINGS: &str = r#"
+pub const COMPACTOR_SETTINGS: &str = r#"
 [compactor]
 interval = "200ms"
 segment_age = "0s"
@@ -25,7 +25,7 @@ fn home() -> Home {
 }
 
 /// All objects in a folder and its folders. What a process was writing when it died has a `#` in its name.
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let all = paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });

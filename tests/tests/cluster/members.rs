@@ -1,71 +1,14 @@
-//! A cluster of processes whose members die, stop, lose their disks and are replaced, while it is written and read.
+//! A cluster of processes whose ingesters die, stop, lose their disks and are replaced, while it is written and read.
 
+use crate::long::Heavy;
+use crate::{FOLDER, PROGRAM, cluster};
 use model::Role;
-use ouro_tests::client::{Client, until};
-use ouro_tests::ledger::{Ledger, Push, Sender};
-use ouro_tests::members::{Members, Running, Shape};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_ouro-under-test");
-
-fn cluster(shape: Shape<'_>) -> Members {
-    Members::new(PROGRAM, shape)
-}
-
-/// Pushes without a pause; what fails is sent again, as agents do. At the end: the book, and how many pushes failed.
-struct Load {
-    stop: Arc<AtomicBool>,
-    task: JoinHandle<(Ledger, Vec<String>)>,
-}
-
-impl Load {
-    fn begin(to: Client, tenant: &str) -> Load {
-        let (stop, sender) = (Arc::new(AtomicBool::new(false)), Sender::new(tenant));
-        let told = Arc::clone(&stop);
-        let task = tokio::spawn(async move {
-            let (mut ledger, mut failed) = (Ledger::default(), Vec::new());
-            while !told.load(Ordering::Relaxed) {
-                let push = sender.push();
-                while !send(&to, &push, &mut ledger, &mut failed).await {
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            (ledger, failed)
-        });
-        Load { stop, task }
-    }
-
-    async fn end(self) -> (Ledger, Vec<String>) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await.expect("the load ends")
-    }
-}
-
-async fn send(to: &Client, push: &Push, ledger: &mut Ledger, failed: &mut Vec<String>) -> bool {
-    match push.send(to).await {
-        Ok(answer) if answer.status == 204 => {
-            ledger.acked(push);
-            true
-        }
-        other => {
-            ledger.unsure(push);
-            failed.push(format!("{other:?}"));
-            false
-        }
-    }
-}
-
-/// Waits until a push goes through, and says how long that took.
-async fn written_again(members: &Members, ledger: &mut Ledger, sender: &Sender) -> Duration {
-    let begun = Instant::now();
-    let (push, client) = (sender.push(), members.push());
-    until("the cluster can be written", async || ledger.try_send(&client, &push).await).await;
-    begun.elapsed()
-}
+use ouro_tests::client::until;
+use ouro_tests::doors::Doors;
+use ouro_tests::ledger::{Ledger, Sender};
+use ouro_tests::members::{Members, Shape};
+use ouro_tests::story::Story;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_cluster_begins_and_ends() {
@@ -92,147 +35,118 @@ async fn a_cluster_begins_and_ends() {
     ledger.check(&members.read(), "started again").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_ingester_may_die_under_load() {
     let members = cluster(Shape::default());
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let load = Load::begin(members.push(), "die");
-    let (sender, mut ledger) = (Sender::new("between"), Ledger::default());
+    let mut story = Story::begin("ingesters-die", &members).await;
     for name in members.ingesters() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        story.fault(&format!("{name} is killed"));
         running.remove(&name).expect("it runs").kill();
-        let took = written_again(&members, &mut ledger, &sender).await;
-        println!("{name} died: written again after {} ms", took.as_millis());
-        ledger.check(&members.read(), &format!("without {name}")).await;
+        story.recovered().await;
         members.start(&mut running, &name);
         members.settled(3).await;
     }
-    let (loaded, failed) = load.end().await;
-    println!("{} pushes had to be sent again", failed.len());
-    loaded.check(&members.read(), "after all deaths").await;
-    ledger.check(&members.read(), "after all deaths").await;
+    story.end(FOLDER).await;
 }
 
-/// A leader that stops and goes on again finds that others lead, and what it believes harms nobody.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zombie_leader_is_fenced() {
-    let members = cluster(Shape::default());
+    zombie("zombie", Duration::from_secs(1), |_| Heavy::none()).await;
+}
+
+/// A leader that stops and goes on again finds that others lead, and what it believes harms nobody: not even who slept as
+/// long as it did, and asks it first.
+pub async fn zombie(name: &str, stop: Duration, heavy: impl FnOnce(&Members) -> Heavy) {
+    let seats = &[(Role::Ingester, 3), (Role::Distributor, 1), (Role::Querier, 2)];
+    let members = cluster(Shape { seats, ..Shape::default() });
     let running = members.start_all().await;
     members.settled(3).await;
-    let load = Load::begin(members.push(), "zombie");
-    let (sender, mut ledger) = (Sender::new("meanwhile"), Ledger::default());
+    let heavy = heavy(&members);
+    let mut story = Story::begin(name, &members).await;
+    story.queriers.withdraw("querier-1").await;
+    story.witness(Doors::new(vec![members.seat("querier-1").named()]));
     for name in members.ingesters() {
+        story.fault(&format!("{name} stops for {} s", stop.as_secs()));
         running[&name].pause();
-        let took = written_again(&members, &mut ledger, &sender).await;
-        println!("{name} stopped: written again after {} ms", took.as_millis());
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        running["querier-1"].pause();
+        story.recovered().await;
+        tokio::time::sleep(stop).await;
+        story.fault(&format!("{name} goes on"));
+        running["querier-1"].resume();
         running[&name].resume();
         members.settled(3).await;
-        ledger.check(&members.read(), &format!("{name} goes on")).await;
+        story.recovered().await;
     }
-    let (loaded, _) = load.end().await;
-    loaded.check(&members.read(), "after all stops").await;
+    heavy.end().await;
+    story.end(FOLDER).await;
 }
 
 /// An ingester that lost its disk comes back as another member, and is filled again.
-#[tokio::test]
-async fn a_lost_disk_is_filled_again() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_disk_is_filled_again_under_load() {
     let members = cluster(Shape::default());
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let (sender, mut ledger) = (Sender::new("disk"), Ledger::default());
-    ledger.send_some(&members.push(), &sender, 40).await;
+    let mut story = Story::begin("disk-lost", &members).await;
+    let before = id(&members, "ingester-1").await;
+    story.fault("ingester-1 loses its disk");
     running.remove("ingester-1").expect("it runs").kill();
     std::fs::remove_dir_all(members.data("ingester-1")).expect("removed");
-    ledger.check(&members.read(), "without the disk").await;
+    story.recovered().await;
+    story.fault("ingester-1 comes back, empty");
     members.start(&mut running, "ingester-1");
     members.settled(3).await;
-    ledger.send_some(&members.push(), &sender, 10).await;
+    story.recovered().await;
+    assert_ne!(id(&members, "ingester-1").await, before, "it votes as the one that forgot");
     // The new one carries its part: now another may go.
+    story.fault("ingester-0 is killed then");
     running.remove("ingester-0").expect("it runs").kill();
-    written_again(&members, &mut ledger, &sender).await;
-    ledger.check(&members.read(), "after another's death").await;
-}
-
-/// Everything is restarted, one after the other, and nobody who writes notices.
-#[tokio::test]
-async fn a_rolling_restart_fails_no_request() {
-    let seats = &[(Role::Ingester, 3), (Role::Distributor, 2), (Role::Querier, 1)];
-    let members = cluster(Shape { seats, ..Shape::default() });
-    let mut running = members.start_all().await;
-    members.settled(3).await;
-    let load = Load::begin(members.client("distributor-1"), "roll");
-    for name in ["ingester-0", "ingester-1", "ingester-2", "querier-0", "distributor-0"] {
-        let end = running.remove(name).expect("it runs").terminate();
-        assert_eq!(end.status.code(), Some(0), "{name}: {}", end.stderr);
-        members.start(&mut running, name);
-        if name.starts_with("ingester") {
-            members.settled(3).await;
-        } else {
-            members.ready(name).await;
-        }
-    }
-    let (ledger, failed) = load.end().await;
-    assert!(failed.is_empty(), "{} pushes failed: {:?}", failed.len(), &failed[..failed.len().min(3)]);
-    ledger.check(&members.read(), "after the restart of all").await;
+    story.recovered().await;
+    story.end(FOLDER).await;
 }
 
 /// Shards move to new ingesters, and back when those go, one at a time.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_grows_and_shrinks_under_load() {
     const PLACEMENT: &str = "replicas = 3\nreplace_after = \"2s\"\ninterval = \"200ms\"";
     let mut members = cluster(Shape { placement: PLACEMENT, ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let load = Load::begin(members.push(), "grow");
+    let mut story = Story::begin("grow-and-shrink", &members).await;
+    story.fault("3 ingesters become 5");
     for _ in 0..2 {
         let name = members.grow(PROGRAM, Role::Ingester, PLACEMENT);
         members.start(&mut running, &name);
     }
-    let held = async |members: &Members, name: &str| -> usize {
-        let ring = members.ring().await;
-        let groups = ring["groups"].as_array().expect("groups").clone();
-        let holds = |g: &&serde_json::Value| g["name"] != "control" && g["replicas"].to_string().contains(name);
-        groups.iter().filter(holds).count()
-    };
     for name in ["ingester-3", "ingester-4"] {
         until(&format!("{name} holds shards"), async || held(&members, name).await > 0).await;
     }
     members.settled(3).await;
+    story.recovered().await;
+    story.fault("5 ingesters become 3");
     for name in ["ingester-4", "ingester-3"] {
         let end = running.remove(name).expect("it runs").terminate();
         assert_eq!(end.status.code(), Some(0), "{name}: {}", end.stderr);
         until(&format!("{name} holds no shard"), async || held(&members, name).await == 0).await;
         members.settled(3).await;
     }
-    let (ledger, failed) = load.end().await;
-    println!("{} pushes had to be sent again", failed.len());
-    ledger.check(&members.read(), "after growing and shrinking").await;
+    story.recovered().await;
+    story.end(FOLDER).await;
 }
 
-/// Two clusters whose members sit at each other's addresses never mix.
-#[tokio::test]
-async fn two_clusters_never_merge() {
-    let seats = &[(Role::Ingester, 1), (Role::Distributor, 1), (Role::Querier, 1)];
-    let shape = |name| Shape { name, seats, placement: "replicas = 1" };
-    let (one, mut other) = (cluster(shape("one")), cluster(shape("other")));
-    let first = one.start_all().await;
-    let (sender, mut ledger) = (Sender::new("one"), Ledger::default());
-    ledger.send_some(&one.push(), &sender, 4).await;
-    // A querier of the other one is sent to the first one's ingester.
-    let at = other.seat_at("querier-0");
-    other.misdirect(at, &one);
-    let mut lost = Running::new();
-    other.start(&mut lost, "querier-0");
-    until("the foreign member is refused", async || {
-        one.client("ingester-0").meter("ouro_tls_refused_total").await > 0.0
-    })
-    .await;
-    let names = one.ring().await["members"].to_string();
-    assert_eq!(names.matches("querier-0").count(), 1, "{names}");
-    let answer = other.client("querier-0").ask("", "/ready", &[]).await.expect("an answer");
-    answer.is("a querier that found nobody", 503, &["no shard is known"]);
-    ledger.check(&one.read(), "with a stranger at the door").await;
-    drop(first);
+/// How many shards a member holds.
+async fn held(members: &Members, name: &str) -> usize {
+    let ring = members.ring().await;
+    let groups = ring["groups"].as_array().expect("groups");
+    groups.iter().filter(|g| g["name"] != "control" && g["replicas"].to_string().contains(name)).count()
+}
+
+/// Which node a member is in Raft.
+async fn id(members: &Members, name: &str) -> String {
+    let ring = members.ring().await;
+    let mut live = ring["members"]["live"].as_array().expect("members").iter();
+    let member = live.find(|member| member["name"] == name).expect("a member");
+    member["id"].as_str().expect("an id").to_owned()
 }

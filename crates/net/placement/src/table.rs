@@ -192,9 +192,9 @@ impl Table {
         Ok(serde_json::from_slice(bytes)?)
     }
 
-    /// The shards that readers ask and no group keeps yet.
-    pub fn unplaced(&self) -> Vec<ShardId> {
-        let shards = Signal::ALL.into_iter().flat_map(|signal| self.readable.shards(signal));
+    /// Of so many shards, those that no group keeps yet.
+    pub fn unplaced(&self, shards: ShardCounts) -> Vec<ShardId> {
+        let shards = Signal::ALL.into_iter().flat_map(|signal| shards.shards(signal));
         shards.filter(|shard| self.shard(*shard).is_none()).collect()
     }
 }
@@ -246,7 +246,7 @@ mod tests {
         apply(&mut table, Command::Write { shards: counts(4, 1) });
         apply(&mut table, Command::Read { shards: counts(1, 3) });
         assert_eq!((table.readable(), table.writable(), table.version()), (counts(4, 3), counts(4, 1), 3));
-        assert_eq!(table.unplaced().len(), 7);
+        assert_eq!(table.unplaced(table.readable()).len(), 7);
     }
 
     #[test]
