@@ -33,7 +33,9 @@ impl Client {
 
     /// One that waits so long for an answer.
     pub fn patient(url: &str, timeout: Duration) -> Client {
-        let http = reqwest::Client::builder().timeout(timeout).build().expect("a client can be built");
+        // Nobody here speaks TLS, so the machine's authorities are not read for each client.
+        let builder = reqwest::Client::builder().tls_certs_only([]).timeout(timeout);
+        let http = builder.build().expect("a client can be built");
         Client { http, url: url.to_owned() }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What is older was not measured by this run.
@@ -42,8 +42,18 @@ impl Told {
     pub fn save(&self, folder: &Path) {
         std::fs::create_dir_all(folder).expect("a folder");
         let text = serde_json::to_string(self).expect("JSON");
-        std::fs::write(folder.join(format!("{}.json", self.story)), text).expect("written");
+        std::fs::write(file(folder, &self.story), text).expect("written");
     }
+
+    /// Removes what was told of a story before.
+    pub fn forget(folder: &Path, story: &str) {
+        // It may never have been told.
+        let _ = std::fs::remove_file(file(folder, story));
+    }
+}
+
+fn file(folder: &Path, story: &str) -> PathBuf {
+    folder.join(format!("{story}.json"))
 }
 
 pub fn now_s() -> u64 {
@@ -62,7 +72,7 @@ pub fn table(folder: &Path) -> String {
     );
     let mut row = |cells: [&str; 6]| {
         let [story, what, writes, reads, pushes, queries] = cells;
-        let _ = writeln!(out, "{story:<26} {what:<46} {writes:>8} {reads:>8}  {pushes:>13} {queries:>13}");
+        let _ = writeln!(out, "{story:<26} {what:<52} {writes:>8} {reads:>8}  {pushes:>13} {queries:>13}");
     };
     row(["story", "what happened", "writes", "reads", "pushes again", "queries again"]);
     for Told { story, rows, pushes, queries, faults, .. } in &told {
@@ -99,10 +109,12 @@ mod tests {
         };
         told("new", now_s()).save(folder.path());
         told("old", now_s() - 2 * RECENT_S).save(folder.path());
+        told("failed", now_s()).save(folder.path());
+        Told::forget(folder.path(), "failed");
         let table = table(folder.path());
         for words in ["new ", "it stops", "1.23 s", "0.04 s", "2 of 10", "it goes on", "7 acked rows are there once"] {
             assert!(table.contains(words), "{words:?} is not in\n{table}");
         }
-        assert!(!table.contains("old"), "{table}");
+        assert!(!table.contains("old") && !table.contains("failed"), "{table}");
     }
 }

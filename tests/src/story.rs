@@ -12,7 +12,7 @@ use crate::recovery::{Fault, Told, now_s};
 use lane::Tenant;
 use model::Role;
 use pulse::Pulse;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub const PACE: Duration = Duration::from_millis(20);
 
 /// Dropping it ends the load.
 pub struct Story {
+    folder: PathBuf,
     name: String,
     pub distributors: Doors,
     pub queriers: Doors,
@@ -46,14 +47,17 @@ pub struct Failed {
 }
 
 impl Story {
-    /// Begins to push and query through all doors, and goes on once both goes well. The cluster is to be running.
-    pub async fn begin(name: &str, members: &Members) -> Story {
+    /// Begins to push and query through all doors, and goes on once both goes well. The cluster is to be running. What is
+    /// measured is kept in `folder`, where it replaces what was measured before.
+    pub async fn begin(folder: &str, name: &str, members: &Members) -> Story {
         let (distributors, queriers) = (members.doors(Role::Distributor), members.doors(Role::Querier));
-        Story::begin_at(name, PACE, distributors, queriers).await
+        Story::begin_at(folder, name, PACE, distributors, queriers).await
     }
 
     /// … through these doors only, with such pauses between requests.
-    pub async fn begin_at(name: &str, pace: Duration, distributors: Doors, queriers: Doors) -> Story {
+    pub async fn begin_at(folder: &str, name: &str, pace: Duration, distributors: Doors, queriers: Doors) -> Story {
+        let folder = Path::new(folder).join("recovery");
+        Told::forget(&folder, name);
         distributors.all_ready().await;
         queriers.all_ready().await;
         let (pulse, stop) = (Arc::new(Pulse::new(LANES)), Arc::new(AtomicBool::new(false)));
@@ -65,6 +69,7 @@ impl Story {
         let senders = senders.collect();
         let (name, faults) = (name.to_owned(), Vec::new());
         let mut story = Story {
+            folder,
             name,
             distributors,
             queriers,
@@ -126,8 +131,8 @@ impl Story {
         Failed { pushes, queries }
     }
 
-    /// Ends the load, reads every row back, and saves what was measured in `folder`.
-    pub async fn end(mut self, folder: &str) -> Failed {
+    /// Ends the load, reads every row back, and saves what was measured.
+    pub async fn end(mut self) -> Failed {
         assert!(self.fault.is_none(), "it was not waited for: {:?}", self.fault);
         self.goes_well().await;
         self.stop.store(true, Relaxed);
@@ -146,7 +151,7 @@ impl Story {
         let faults = std::mem::take(&mut self.faults);
         let told = Told { story: self.name.clone(), at: now_s(), rows: lines + samples, pushes, queries, faults };
         println!("{}: {} rows, pushes {:?}, queries {:?}", told.story, told.rows, told.pushes, told.queries);
-        told.save(&Path::new(folder).join("recovery"));
+        told.save(&self.folder);
         let failed = self.failed();
         failed.pushes.iter().chain(&failed.queries).for_each(|why| println!("  made again: {why}"));
         failed

@@ -121,7 +121,7 @@ async fn certificates_and_authority_are_rotated_under_load() {
     let members = cluster(Shape { seats, ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("certificates-rotated", &members).await;
+    let mut story = Story::begin(FOLDER, "certificates-rotated", &members).await;
     let names: Vec<String> = members.seats.iter().map(|seat| seat.name.clone()).collect();
     let reloaded = async |times: f64| {
         for name in &names {
@@ -157,7 +157,7 @@ async fn certificates_and_authority_are_rotated_under_load() {
     for name in &names {
         assert_eq!(members.client(name).meter("ouro_tls_failed_reloads_total").await, 0.0, "{name}");
     }
-    story.end(FOLDER).await.none();
+    story.end().await.none();
 }
 
 /// The ingesters of two clusters, which trust each other's authority, come back at each other's addresses: old members find
@@ -169,7 +169,8 @@ async fn two_clusters_swap_addresses() {
     let both = authorities.each_ref().map(|path| std::fs::read_to_string(path).expect("read")).concat();
     authorities.iter().for_each(|path| std::fs::write(path, &both).expect("written"));
     let (mut ones, mut others) = (one.start_all().await, other.start_all().await);
-    let mut stories = [Story::begin("swapped-one", &one).await, Story::begin("swapped-other", &other).await];
+    let mut stories =
+        [Story::begin(FOLDER, "swapped-one", &one).await, Story::begin(FOLDER, "swapped-other", &other).await];
     stories.iter_mut().for_each(|story| story.fault("ingesters swap addresses"));
     ones.remove("ingester-0").expect("it runs").kill();
     others.remove("ingester-0").expect("it runs").kill();
@@ -195,7 +196,7 @@ async fn two_clusters_swap_addresses() {
     }
     assert!(strangers > 0.0, "nobody knocked at the wrong door");
     for story in stories {
-        story.end(FOLDER).await;
+        story.end().await;
     }
 }
 

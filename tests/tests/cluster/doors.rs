@@ -19,8 +19,8 @@ async fn a_querier_and_a_distributor_die() {
         doors.withdraw(victim).await;
     }
     let [distributors, queriers] = others;
-    let mut unhurt = Story::begin_at("doors-die-elsewhere", PACE, distributors, queriers).await;
-    let mut story = Story::begin("doors-die", &members).await;
+    let mut unhurt = Story::begin_at(FOLDER, "doors-die-elsewhere", PACE, distributors, queriers).await;
+    let mut story = Story::begin(FOLDER, "doors-die", &members).await;
     for victim in victims {
         for told in [&mut story, &mut unhurt] {
             told.fault(&format!("{victim} is killed"));
@@ -29,12 +29,12 @@ async fn a_querier_and_a_distributor_die() {
         story.recovered().await;
         unhurt.recovered().await;
     }
-    unhurt.end(FOLDER).await.none();
+    unhurt.end().await.none();
     for victim in victims {
         members.start(&mut running, victim);
         members.ready(victim).await;
     }
-    let failed = story.end(FOLDER).await;
+    let failed = story.end().await;
     // At most what was under way, and what was sent until the door was seen to be away.
     for text in failed.pushes.iter().chain(&failed.queries) {
         assert!(text.contains("Gone("), "{text}");

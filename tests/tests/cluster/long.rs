@@ -108,7 +108,7 @@ async fn deaths_under_full_load() {
     let mut running = members.start_all().await;
     members.settled(3).await;
     let heavy = Heavy::begin(&members, Duration::from_secs(120));
-    let mut story = Story::begin("long-deaths", &members).await;
+    let mut story = Story::begin(FOLDER, "long-deaths", &members).await;
     for name in members.ingesters() {
         story.fault(&format!("{name} is killed"));
         running.remove(&name).expect("it runs").kill();
@@ -132,5 +132,5 @@ async fn deaths_under_full_load() {
     members.start(&mut running, "ingester-2");
     members.settled(3).await;
     heavy.end().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }

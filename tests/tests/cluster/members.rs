@@ -40,7 +40,7 @@ async fn any_ingester_may_die_under_load() {
     let members = cluster(Shape::default());
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("ingesters-die", &members).await;
+    let mut story = Story::begin(FOLDER, "ingesters-die", &members).await;
     for name in members.ingesters() {
         story.fault(&format!("{name} is killed"));
         running.remove(&name).expect("it runs").kill();
@@ -48,7 +48,7 @@ async fn any_ingester_may_die_under_load() {
         members.start(&mut running, &name);
         members.settled(3).await;
     }
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +64,7 @@ pub async fn zombie(name: &str, stop: Duration, heavy: impl FnOnce(&Members) -> 
     let running = members.start_all().await;
     members.settled(3).await;
     let heavy = heavy(&members);
-    let mut story = Story::begin(name, &members).await;
+    let mut story = Story::begin(FOLDER, name, &members).await;
     story.queriers.withdraw("querier-1").await;
     story.witness(Doors::new(vec![members.seat("querier-1").named()]));
     for name in members.ingesters() {
@@ -80,7 +80,7 @@ pub async fn zombie(name: &str, stop: Duration, heavy: impl FnOnce(&Members) -> 
         story.recovered().await;
     }
     heavy.end().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// An ingester that lost its disk comes back as another member, and is filled again.
@@ -89,7 +89,7 @@ async fn a_lost_disk_is_filled_again_under_load() {
     let members = cluster(Shape::default());
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("disk-lost", &members).await;
+    let mut story = Story::begin(FOLDER, "disk-lost", &members).await;
     let before = id(&members, "ingester-1").await;
     story.fault("ingester-1 loses its disk");
     running.remove("ingester-1").expect("it runs").kill();
@@ -104,7 +104,7 @@ async fn a_lost_disk_is_filled_again_under_load() {
     story.fault("ingester-0 is killed then");
     running.remove("ingester-0").expect("it runs").kill();
     story.recovered().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// Shards move to new ingesters, and back when those go, one at a time.
@@ -114,7 +114,7 @@ async fn a_cluster_grows_and_shrinks_under_load() {
     let mut members = cluster(Shape { placement: PLACEMENT, ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("grow-and-shrink", &members).await;
+    let mut story = Story::begin(FOLDER, "grow-and-shrink", &members).await;
     story.fault("3 ingesters become 5");
     for _ in 0..2 {
         let name = members.grow(PROGRAM, Role::Ingester, PLACEMENT);
@@ -133,7 +133,7 @@ async fn a_cluster_grows_and_shrinks_under_load() {
         members.settled(3).await;
     }
     story.recovered().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// How many shards a member holds.

@@ -102,7 +102,7 @@ async fn compactors_are_killed_under_load() {
     let at = members.seat_at("querier-0");
     members.write(at, "", "[querier]\ncatalog_age = \"200ms\"\n");
     let mut running = members.start_all().await;
-    let mut story = Story::begin("compactors-die", &members).await;
+    let mut story = Story::begin(FOLDER, "compactors-die", &members).await;
     let leads = async |name: &str| members.client(name).meter("ouro_compactor_leads").await == 1.0;
     let blocks = || crate::compact::files(&members.objects().join("blocks")).len();
     for _ in 0..3 {
@@ -128,7 +128,7 @@ async fn compactors_are_killed_under_load() {
         members.start(&mut running, &leader);
         story.recovered().await;
     }
-    story.end(FOLDER).await.none();
+    story.end().await.none();
 }
 
 /// Objects that nothing names are swept by a compactor of its own, and no others.

@@ -15,7 +15,7 @@ async fn a_rolling_restart_of_everything_fails_no_request() {
     let members = cluster(Shape { seats: ALL, ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("rolling-restart", &members).await;
+    let mut story = Story::begin(FOLDER, "rolling-restart", &members).await;
     for name in members.seats.iter().map(|seat| seat.name.clone()) {
         story.fault(&format!("{name} is restarted"));
         story.distributors.withdraw(&name).await;
@@ -28,7 +28,7 @@ async fn a_rolling_restart_of_everything_fails_no_request() {
         members.settled(3).await;
         story.recovered().await;
     }
-    story.end(FOLDER).await.none();
+    story.end().await.none();
 }
 
 /// A push whose body is still on its way, and one after it on the same connection.

@@ -13,14 +13,14 @@ async fn one_replica_comes_back_with_all_rows() {
     let members = cluster(Shape { placement: "replicas = 1", ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(1).await;
-    let mut story = Story::begin("one-replica", &members).await;
+    let mut story = Story::begin(FOLDER, "one-replica", &members).await;
     for name in ["ingester-1", "ingester-2"] {
         story.fault(&format!("{name} is killed, and started"));
         running.remove(name).expect("it runs").kill();
         members.start(&mut running, name);
         story.recovered().await;
     }
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// Five replicas outlive two. The two are a majority of the control group, so that the catalog, the placement and flushes
@@ -31,7 +31,7 @@ async fn five_replicas_outlive_two_and_the_control_group() {
     let members = cluster(Shape { seats, placement: "replicas = 5\ninterval = \"200ms\"", ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(5).await;
-    let mut story = Story::begin("control-group-down", &members).await;
+    let mut story = Story::begin(FOLDER, "control-group-down", &members).await;
     story.fault("2 of 5 replicas, of 3 that vote in control");
     for name in ["ingester-0", "ingester-1"] {
         running.remove(name).expect("it runs").kill();
@@ -58,7 +58,7 @@ async fn five_replicas_outlive_two_and_the_control_group() {
     members.settled(5).await;
     until("the control group leads", async || control().await["leader"].is_string()).await;
     story.recovered().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// The counts are raised in the settings, ingesters are restarted one by one, and no request fails.
@@ -69,7 +69,7 @@ async fn shards_are_raised_under_load() {
     let mut members = cluster(Shape { placement: PLACEMENT, first: &[few], ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("shards-raised", &members).await;
+    let mut story = Story::begin(FOLDER, "shards-raised", &members).await;
     assert_eq!(written(&members).await, ShardCounts { logs: 2, metrics: 2 });
     story.fault("2 shards of each signal become 5");
     members.change_first(Role::Ingester, "shards = {logs = 5, metrics = 5}\n");
@@ -86,7 +86,7 @@ async fn shards_are_raised_under_load() {
         groups.iter().any(|g| g["name"] == "logs-4" && g["entries"].as_u64() > Some(2))
     })
     .await;
-    story.end(FOLDER).await.none();
+    story.end().await.none();
 }
 
 async fn restart(members: &mut Members, running: &mut Running, name: &str, placement: &str) {

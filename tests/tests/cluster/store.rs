@@ -42,7 +42,7 @@ pub async fn failing(
     let _running = members.start_all().await;
     members.settled(3).await;
     let heavy = heavy(&members);
-    let mut story = Story::begin(name, &members).await;
+    let mut story = Story::begin(FOLDER, name, &members).await;
     until("heads are flushed", async || segments(&s3) > 0).await;
     for (how, fault) in ways {
         story.fault(&format!("the store {how} for {} s and longer", length.as_secs()));
@@ -58,7 +58,7 @@ pub async fn failing(
         story.recovered().await;
     }
     heavy.end().await;
-    story.end(FOLDER).await.no_push();
+    story.end().await.no_push();
 }
 
 /// How many segments were written.

@@ -18,7 +18,7 @@ async fn a_zone_dies_and_comes_back() {
     let members = cluster(Shape { seats: SEATS, ..Shape::default() });
     let mut running = members.start_all().await;
     members.settled(3).await;
-    let mut story = Story::begin("zone-dies", &members).await;
+    let mut story = Story::begin(FOLDER, "zone-dies", &members).await;
     story.fault("all of zone b is killed");
     let names = members.in_zone("b");
     assert_eq!(names.len(), 3, "{names:?}");
@@ -29,7 +29,7 @@ async fn a_zone_dies_and_comes_back() {
     names.iter().for_each(|name| members.start(&mut running, name));
     members.settled(3).await;
     story.recovered().await;
-    story.end(FOLDER).await;
+    story.end().await;
 }
 
 /// Which packets of a zone are lost.
@@ -57,7 +57,7 @@ pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) 
     let _running = members.start_all().await;
     members.settled(3).await;
     let heavy = heavy(&members);
-    let mut outside = Story::begin(name, &members).await;
+    let mut outside = Story::begin(FOLDER, name, &members).await;
     let zones = members.zones();
     for (lost, what) in [
         (Lost::Both, "a leader's zone is cut off"),
@@ -72,7 +72,7 @@ pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) 
         let doors = |role| Doors::new(members.of(role).filter(|seat| seat.zone == *zone).map(Seat::named).collect());
         outside.witness(doors(Role::Querier));
         let inner = format!("{name}-inside-{lost:?}").to_lowercase();
-        let mut inside = Story::begin_at(&inner, PACE, doors(Role::Distributor), doors(Role::Querier)).await;
+        let mut inside = Story::begin_at(FOLDER, &inner, PACE, doors(Role::Distributor), doors(Role::Querier)).await;
         outside.fault(what);
         inside.fault(&format!("{what} for {} s, and no more", length.as_secs()));
         if matches!(lost, Lost::Both | Lost::From) {
@@ -86,7 +86,7 @@ pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) 
         outside.fault(&format!("{what} no more"));
         zones.heal();
         inside.recovered().await;
-        inside.end(FOLDER).await;
+        inside.end().await;
         members.settled(3).await;
         outside.recovered().await;
         for door in members.in_zone(zone) {
@@ -95,7 +95,7 @@ pub async fn cut_off(name: &str, length: Duration, heavy: impl FnOnce(&Members) 
         }
     }
     heavy.end().await;
-    outside.end(FOLDER).await;
+    outside.end().await;
 }
 
 /// Who leads the shard of logs.
