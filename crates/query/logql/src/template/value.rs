@@ -3,7 +3,7 @@
 use super::layout;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// What a missing field gives: prints as nothing.
     Missing,
     Text(String),
@@ -23,7 +23,7 @@ impl Value {
     }
 
     /// As Go prints it.
-    pub(crate) fn show(&self) -> String {
+    pub fn show(&self) -> String {
         match self {
             Value::Missing => String::new(),
             Value::Text(text) => text.clone(),
