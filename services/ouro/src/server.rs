@@ -23,6 +23,7 @@ use tower::ServiceExt;
 use transport::v1::control_server::ControlServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::read_server::ReadServer;
+use transport::v1::rules_server::RulesServer;
 use transport::{Link, link};
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -93,6 +94,7 @@ fn in_process(ingester: &Ingester) -> Link {
     let ingest = IngestServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE);
     let routes = tonic::service::Routes::new(ingest)
         .add_service(ReadServer::new(ingester.clone()))
+        .add_service(RulesServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE))
         .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE));
     let routes = routes.prepare();
     link::in_memory(tower::service_fn(move |request: http::Request<Body>| {
