@@ -79,13 +79,14 @@ impl Roles {
         let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
-        let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;
-        node.spawn("ruler", ruler.clone().run(node.stopping()));
+        let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes), directory.control(), limits, node)?;
         Ok(Roles { distributor, ingester, querier, compactor, ruler })
     }
 
     fn router(&self) -> Router {
-        distributor::router(self.distributor.clone()).merge(querier::router(self.querier.clone()))
+        distributor::router(self.distributor.clone())
+            .merge(querier::router(self.querier.clone()))
+            .merge(ruler::router(self.ruler.clone()))
     }
 }
 

@@ -34,17 +34,30 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Reply {
-    /// Who lives, and who has what.
-    Held { holders: BTreeMap<String, Holder>, slots: BTreeMap<u32, Slot> },
+    /// Who lives, and who has what, by slot.
+    Held {
+        holders: BTreeMap<String, Holder>,
+        slots: Vec<(u32, Slot)>,
+    },
     /// By tenant and name.
-    Notes { notes: Vec<(TenantId, String, Arc<str>)> },
+    Notes {
+        notes: Vec<(TenantId, String, Arc<str>)>,
+    },
     Done,
     /// The slot has another epoch by now: whoever asked must stop.
-    Fenced { epoch: u64 },
+    Fenced {
+        epoch: u64,
+    },
     /// The tenant's notes would be larger than they may be, in bytes.
-    Full { tenant: TenantId, bytes: u64, limit: u64 },
+    Full {
+        tenant: TenantId,
+        bytes: u64,
+        limit: u64,
+    },
     /// The command cannot be read or done; the text says why.
-    Refused { why: String },
+    Refused {
+        why: String,
+    },
 }
 
 impl Command {

@@ -92,7 +92,10 @@ impl Leases {
                 *slot = Slot { holder: holder.clone(), epoch: slot.epoch + 1 };
             }
         }
-        Reply::Held { holders: self.holders.clone(), slots: self.slots.clone() }
+        Reply::Held {
+            holders: self.holders.clone(),
+            slots: self.slots.iter().map(|(n, slot)| (*n, slot.clone())).collect(),
+        }
     }
 
     fn lose(&mut self, holder: &str) {
@@ -105,7 +108,8 @@ impl Leases {
     }
 
     fn notes_of(&self, slot: u32) -> Vec<(TenantId, String, Arc<str>)> {
-        let all = self.notes.iter().flat_map(|(tenant, notes)| notes.iter().map(move |(name, note)| (tenant, name, note)));
+        let all =
+            self.notes.iter().flat_map(|(tenant, notes)| notes.iter().map(move |(name, note)| (tenant, name, note)));
         let own = all.filter(|(_, _, note)| note.slot == slot);
         own.map(|(tenant, name, note)| (tenant.clone(), name.clone(), note.text.clone())).collect()
     }

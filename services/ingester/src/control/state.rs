@@ -89,6 +89,10 @@ mod tests {
         let leave = leases::Command::Leave { holder: "a".into() }.encode();
         assert_eq!(leases::Reply::decode(&state.apply(&for_leases(&leave))), leases::Reply::Done);
         let before = serde_json::json!({"catalog": &*state.catalog, "table": &*state.table}).to_string();
-        assert_eq!(State::decode(before.as_bytes()).expect("reads").leases, Arc::default(), "from before there were any");
+        assert_eq!(
+            State::decode(before.as_bytes()).expect("reads").leases,
+            Arc::default(),
+            "from before there were any"
+        );
     }
 }

@@ -18,7 +18,7 @@ pub enum Value {
 }
 
 impl Value {
-    pub(crate) fn text(text: impl Into<String>) -> Value {
+    pub fn text(text: impl Into<String>) -> Value {
         Value::Text(text.into())
     }
 
@@ -79,7 +79,8 @@ impl Value {
         }
     }
 
-    pub(crate) fn field(&self, name: &str) -> Value {
+    /// The value of this name in a map.
+    pub fn field(&self, name: &str) -> Value {
         match self {
             Value::Map(map) => {
                 map.iter().find(|(key, _)| key == name).map_or(Value::Missing, |(_, value)| value.clone())

@@ -4,10 +4,17 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-fn beat(leases: &mut Leases, holder: &str, want: &[u32], free: &[u32], dead: &[(&str, u64)]) -> Vec<(u32, String, u64)> {
+fn beat(
+    leases: &mut Leases,
+    holder: &str,
+    want: &[u32],
+    free: &[u32],
+    dead: &[(&str, u64)],
+) -> Vec<(u32, String, u64)> {
     let dead = dead.iter().map(|(name, beats)| ((*name).to_owned(), *beats)).collect();
     let (holder, want, free) = (holder.to_owned(), want.to_vec(), free.to_vec());
-    match leases.apply(&Command::Beat { holder, patience: 1000, want, free, dead }.encode()) {
+    let reply = leases.apply(&Command::Beat { holder, patience: 1000, want, free, dead }.encode());
+    match Reply::decode(&reply.encode()) {
         Reply::Held { slots, .. } => slots.into_iter().map(|(n, slot)| (n, slot.holder, slot.epoch)).collect(),
         other => panic!("{other:?}"),
     }
@@ -46,7 +53,9 @@ fn notes_are_taken_under_the_epoch_alone() {
     assert_eq!(save(&mut leases, 7, 1, "group", Some("pending")), Reply::Fenced { epoch: 2 });
     let load = |leases: &mut Leases, slot, epoch| leases.apply(&Command::Load { slot, epoch }.encode());
     let notes = vec![(TenantId::anonymous(), "group".to_owned(), Arc::from("firing"))];
-    assert_eq!(load(&mut leases, 7, 2), Reply::Notes { notes });
+    let reply = load(&mut leases, 7, 2);
+    assert_eq!(Reply::decode(&reply.encode()), reply);
+    assert_eq!(reply, Reply::Notes { notes });
     assert_eq!(load(&mut leases, 7, 1), Reply::Fenced { epoch: 2 });
     assert_eq!(load(&mut leases, 8, 0), Reply::Fenced { epoch: 0 });
     let back: Leases = serde_json::from_slice(&serde_json::to_vec(&leases).expect("writes")).expect("reads");
@@ -121,7 +130,7 @@ proptest! {
                             prop_assert!(holders.contains_key(&slot.holder), "who holds lives");
                         }
                     }
-                    views[who] = (slots, holders);
+                    views[who] = (slots.into_iter().collect(), holders);
                 }
                 Step::Leave { who } => drop(leases.apply(&Command::Leave { holder: format!("h{who}") }.encode())),
                 Step::Save { who, slot } => {
