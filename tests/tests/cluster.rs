@@ -23,6 +23,8 @@ mod push;
 mod roles;
 #[path = "cluster/rows.rs"]
 mod rows;
+#[path = "cluster/rulers.rs"]
+mod rulers;
 #[path = "cluster/tenants.rs"]
 mod tenants;
 

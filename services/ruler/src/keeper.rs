@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What is wanted of a keeper.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Order {
     /// Evaluate this.
     Evaluate(Arc<Group>),
@@ -49,7 +49,8 @@ impl Keeper {
 
     /// Ends when it is told to, or when the group is another ruler's.
     pub async fn run(mut self, mut orders: watch::Receiver<Order>) {
-        let mut last: Option<i64> = None;
+        // As if it had just been evaluated: the next multiple of the interval is the first one that is due.
+        let (mut last, mut evaluated) = (unix_millis(), 0);
         loop {
             let order = orders.borrow_and_update().clone();
             match order {
@@ -57,7 +58,7 @@ impl Keeper {
                 Order::Evaluate(group) => {
                     self.memory.adopt(&group);
                     self.group = group;
-                    self.show(Duration::ZERO, last.unwrap_or(0));
+                    self.show(Duration::ZERO, evaluated);
                 }
                 Order::HandOver => return,
                 Order::End => return self.end(last).await,
@@ -67,15 +68,16 @@ impl Keeper {
                     Ok(()) => continue,
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(until_next(unix_time(), self.group.interval)) => {}
+                () = tokio::time::sleep(until_next(unix_millis(), last, interval(&self.group))) => {}
             }
-            let interval = (self.group.interval.as_millis() as i64).max(1);
-            let now = unix_time().as_millis() as i64;
+            let (now, interval) = (unix_millis(), interval(&self.group));
             let time = now - now.rem_euclid(interval);
-            // A sleep may end early, and a clock may be set back.
-            let Some(missed) = due(last, time, interval) else { continue };
-            self.with.meters.missed.fetch_add(missed, Ordering::Relaxed);
-            last = Some(time);
+            if time == last {
+                // The sleep ended early.
+                continue;
+            }
+            self.with.meters.missed.fetch_add(missed(last, time, interval), Ordering::Relaxed);
+            (last, evaluated) = (time, time);
             if let Err(error) = self.evaluate(time).await {
                 let (tenant, group) = (&self.group.tenant, &self.group.name);
                 tracing::info!(%tenant, group, %error, "stopped evaluating a group");
@@ -98,9 +100,9 @@ impl Keeper {
         Ok(())
     }
 
-    async fn end(mut self, last: Option<i64>) {
+    async fn end(mut self, last: i64) {
         // After the last samples, whatever the clock says.
-        let time = last.map_or(0, |last| last + 1).max(unix_time().as_millis() as i64);
+        let time = (last + 1).max(unix_millis());
         let (with, group, lease) = (self.with.clone(), self.group.clone(), self.lease.clone());
         Run { with: &with, group: &group, lease: &lease, memory: &mut self.memory, noted: &mut self.noted }
             .end(time)
@@ -114,23 +116,26 @@ impl Keeper {
     }
 }
 
-/// How many evaluations were missed before the one of this time; nothing if it is not due.
-fn due(last: Option<i64>, time: i64, interval: i64) -> Option<u64> {
-    match last {
-        Some(last) if time <= last => None,
-        Some(last) => Some(((time - last) / interval - 1).max(0) as u64),
-        None => Some(0),
-    }
+fn interval(group: &Group) -> i64 {
+    (group.interval.as_millis() as i64).max(1)
 }
 
-pub fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+fn unix_millis() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
-/// Evaluations fall on multiples of the interval, so a restart does not shift the recorded series.
-fn until_next(now: Duration, interval: Duration) -> Duration {
-    let nanos = interval.as_nanos().max(1_000_000);
-    Duration::from_nanos((nanos - now.as_nanos() % nanos) as u64)
+/// How many evaluations were left out between two.
+fn missed(last: i64, time: i64, interval: i64) -> u64 {
+    ((time - last) / interval - 1).max(0) as u64
+}
+
+/// Evaluations fall on multiples of the interval, so a restart does not shift the recorded series. Reckoned from the
+/// last one, so that one that is due is not passed over, unless the clock was set back.
+fn until_next(now: i64, last: i64, interval: i64) -> Duration {
+    let after = |time: i64| time - time.rem_euclid(interval) + interval;
+    let left = after(last) - now;
+    let left = if left > interval { after(now) - now } else { left };
+    Duration::from_millis(left.max(0) as u64)
 }
 
 #[cfg(test)]
@@ -139,28 +144,25 @@ mod tests {
 
     #[test]
     fn evaluations_fall_on_multiples_of_the_interval() {
-        let check = |now, interval, want| {
-            let got = until_next(Duration::from_millis(now), Duration::from_millis(interval));
-            assert_eq!(got, Duration::from_millis(want), "{now} {interval}");
-        };
-        check(60_000, 15_000, 15_000);
-        check(61_000, 15_000, 14_000);
-        check(74_000, 15_000, 1_000);
-        check(10_000, 0, 1);
+        for (now, last, interval, want) in [
+            (60, 60, 15, 15),
+            (61, 60, 15, 14),
+            (74, 60, 15, 1),
+            // It is due, and not to be passed over.
+            (75, 60, 15, 0),
+            (80, 60, 15, 0),
+            // The interval has changed, the clock was set back.
+            (61, 60, 7, 2),
+            (31, 60, 15, 14),
+        ] {
+            assert_eq!(until_next(now, last, interval), Duration::from_millis(want), "{now} {last} {interval}");
+        }
     }
 
     #[test]
-    fn what_is_missed_is_counted_and_nothing_is_done_twice() {
-        for (last, time, want) in [
-            (None, 60, Some(0)),
-            (Some(45), 60, Some(0)),
-            (Some(60), 60, None),
-            (Some(60), 45, None),
-            (Some(15), 60, Some(2)),
-            // The interval was shorter before.
-            (Some(50), 60, Some(0)),
-        ] {
-            assert_eq!(due(last, time, 15), want, "{last:?} {time}");
+    fn what_is_missed_is_counted() {
+        for (last, time, want) in [(45, 60, 0), (15, 60, 2), (50, 60, 0), (60, 45, 0)] {
+            assert_eq!(missed(last, time, 15), want, "{last} {time}");
         }
     }
 }

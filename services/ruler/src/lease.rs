@@ -60,7 +60,7 @@ pub struct Leases {
     /// What others are told to wait; nothing where there are none.
     told: Duration,
     held: Arc<Mutex<Held>>,
-    /// Other holders: how often they had beaten, and since when that is so.
+    /// Other holders: their last beats, and since when these are known.
     others: HashMap<String, (leases::Holder, Instant)>,
 }
 
@@ -88,8 +88,7 @@ impl Leases {
         lock(&self.held).slots.retain(|slot, _| !free.contains(slot));
         let is_over =
             |(other, since): &(leases::Holder, Instant)| asked - *since >= Duration::from_millis(other.patience);
-        let dead =
-            self.others.iter().filter(|(_, seen)| is_over(seen)).map(|(name, seen)| (name.clone(), seen.0.beats));
+        let dead = self.others.iter().filter(|(_, seen)| is_over(seen)).map(|(name, seen)| (name.clone(), seen.0.beat));
         let command = Command::Beat {
             holder: self.holder.clone(),
             patience: self.told.as_millis() as u64,

@@ -214,7 +214,11 @@ impl Work {
                 Some(group) => Order::Evaluate(group.clone()),
                 None => Order::End,
             };
-            kept.orders.send_replace(order);
+            kept.orders.send_if_modified(|now| {
+                let changed = *now != order;
+                *now = order;
+                changed
+            });
         }
         let mut missing: BTreeMap<u32, Vec<(&Key, &Arc<Group>)>> = BTreeMap::new();
         for (key, group) in rules.groups.iter().filter(|(key, _)| !self.kept.contains_key(*key)) {

@@ -19,8 +19,7 @@ pub enum Command {
         want: Vec<u32>,
         /// Slots that it lets go of.
         free: Vec<u32>,
-        /// Holders that did not beat for their patience, each with its beats as they were seen: lost, if they still
-        /// have not.
+        /// Holders that did not beat for their patience, each with the beat that was seen last: lost, if there was none since.
         dead: Vec<(String, u64)>,
     },
     /// `holder` goes and lets go of all it has.

@@ -3,7 +3,7 @@
 //!
 //! The work, rules of all tenants, is cut into [`SLOTS`] slots. A holder keeps any number of slots by one command in a
 //! while, [`Command::Beat`], so the log grows with the holders and not with the work. Clocks play no part: who wants
-//! another's slots says how often that one had beaten when it was seen last, and gets them only if that is still so.
+//! another's slots says which beat of that one it saw last, and gets them only if there was none since.
 //! How long to look on first is the asker's business: too short a patience costs work twice, and changes nothing,
 //! because every slot has an epoch that grows with each grant, and a note is taken only under the slot's epoch.
 

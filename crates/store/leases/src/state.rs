@@ -17,6 +17,9 @@ const MAX_HOLDERS: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Leases {
+    /// Beats of all holders. Each has a number of its own, so that who was lost and came back is never taken for who it
+    /// was before.
+    beats: u64,
     holders: BTreeMap<String, Holder>,
     slots: BTreeMap<u32, Slot>,
     notes: BTreeMap<TenantId, BTreeMap<String, Note>>,
@@ -25,7 +28,8 @@ pub struct Leases {
 /// Somebody who lives, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    pub beats: u64,
+    /// The number of its last beat.
+    pub beat: u64,
     /// For how many milliseconds after a beat others must let it be.
     pub patience: u64,
 }
@@ -71,16 +75,16 @@ impl Leases {
         if holder.is_empty() || holder.len() > MAX_NAME {
             return Reply::Refused { why: format!("a holder's name has 1 to {MAX_NAME} bytes") };
         }
-        for (name, beats) in dead {
-            if name != holder && self.holders.get(&name).is_some_and(|other| other.beats == beats) {
+        for (name, beat) in dead {
+            if name != holder && self.holders.get(&name).is_some_and(|other| other.beat == beat) {
                 self.lose(&name);
             }
         }
         if self.holders.len() >= MAX_HOLDERS && !self.holders.contains_key(&holder) {
             return Reply::Refused { why: format!("there are {MAX_HOLDERS} holders, which is the limit") };
         }
-        let beats = self.holders.get(&holder).map_or(0, |known| known.beats) + 1;
-        self.holders.insert(holder.clone(), Holder { beats, patience });
+        self.beats += 1;
+        self.holders.insert(holder.clone(), Holder { beat: self.beats, patience });
         for slot in free {
             if let Some(slot) = self.slots.get_mut(slot).filter(|slot| slot.holder == holder) {
                 slot.holder.clear();

@@ -36,12 +36,14 @@ fn a_slot_has_one_holder_until_that_one_is_lost() {
     assert_eq!(beat(&mut leases, "b", &[1, 2], &[], &[]), is(&[(0, "a", 1), (1, "a", 1), (2, "b", 1)]), "taken");
     assert_eq!(beat(&mut leases, "a", &[], &[1], &[]), is(&[(0, "a", 1), (1, "", 1), (2, "b", 1)]), "let go of");
     assert_eq!(beat(&mut leases, "b", &[1], &[2, 0], &[]), is(&[(0, "a", 1), (1, "b", 2), (2, "", 1)]));
-    // a has beaten twice: one who saw less is too early.
+    // a has beaten again since: one who saw less is too early.
     assert_eq!(beat(&mut leases, "b", &[0], &[], &[("a", 1)])[0], (0, "a".to_owned(), 1));
-    assert_eq!(beat(&mut leases, "b", &[0], &[], &[("a", 2)])[0], (0, "b".to_owned(), 2));
+    assert_eq!(beat(&mut leases, "b", &[0], &[], &[("a", 3)])[0], (0, "b".to_owned(), 2));
     assert_eq!(beat(&mut leases, "a", &[0], &[], &[])[0], (0, "b".to_owned(), 2), "a comes back to nothing");
     leases.apply(&Command::Leave { holder: "b".into() }.encode());
     assert_eq!(beat(&mut leases, "a", &[0], &[], &[])[0], (0, "a".to_owned(), 3));
+    // One that slept through all of it knows a from a life before.
+    assert_eq!(beat(&mut leases, "c", &[0], &[], &[("a", 1)])[0], (0, "a".to_owned(), 3));
 }
 
 #[test]
@@ -117,7 +119,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Beat { who, want, free, bury } => {
-                    let dead = views[who].1.iter().filter(|_| bury).map(|(name, h)| (name.clone(), h.beats)).collect();
+                    let dead = views[who].1.iter().filter(|_| bury).map(|(name, h)| (name.clone(), h.beat)).collect();
                     let command = Command::Beat { holder: format!("h{who}"), patience: 1, want, free, dead };
                     let Reply::Held { holders, slots } = leases.apply(&command.encode()) else { panic!("it beats") };
                     let me = format!("h{who}");
