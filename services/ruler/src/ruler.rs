@@ -94,15 +94,17 @@ impl Ruler {
             ruler.inner.left.send_replace(true);
             return Ok(ruler);
         }
+        // Others see a beat up to a third of this after it was committed, wait, and look again after up to a tenth.
+        let patience = settings.lease * 3 / 5;
         let holder = format!("{name}-{:016x}", mesh::random_id());
         let work = Work {
             ruler: ruler.clone(),
-            leases: Leases::new(Control::new(control), holder, settings.lease, alone),
+            leases: Leases::new(Control::new(control), holder, patience, alone),
             kept: BTreeMap::new(),
             orphans: BTreeMap::new(),
             wanted: BTreeSet::new(),
             since: Instant::now(),
-            patience: settings.lease,
+            patience,
         };
         node.spawn("ruler: files", follow.run(node.stopping()));
         node.spawn("ruler", work.run(node.stopping()));

@@ -16,8 +16,8 @@ pub struct Settings {
     /// How often the files are looked at.
     #[serde(with = "settings::duration")]
     pub reload: Duration,
-    /// So long others let the groups of a ruler be that is not heard from. It tells the control group three times as
-    /// often that it lives.
+    /// Within so long the groups of a ruler that died are evaluated by others, but for the wait for the next multiple of
+    /// their interval. Rulers tell the control group five times as often that they live.
     #[serde(with = "settings::duration")]
     pub lease: Duration,
     /// How many groups are evaluated at a time.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 const TENANT: &str = "ruled";
 const GROUPS: usize = 12;
-const LEASE: i64 = 3;
+const LEASE: i64 = 5;
 /// How much longer than the lease a gap may be: the interval, and a machine with much else to do.
 const SLACK: i64 = 20;
 const RULERS: [&str; 2] = ["ruler-0", "ruler-1"];
