@@ -55,7 +55,7 @@ struct Work {
     ruler: Ruler,
     leases: Leases,
     kept: BTreeMap<Key, Kept>,
-    /// Notes of groups that no file has, by slot, and since when that is known.
+    /// Groups that are noted and that no file has: under which lease, and since when that is known.
     orphans: BTreeMap<Key, (Lease, Instant)>,
     wanted: BTreeSet<u32>,
     /// Since when exactly these are wanted.
