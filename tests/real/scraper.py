@@ -38,8 +38,11 @@ remote_write:
   - url: {gateway}/api/v1/push
     basic_auth: {{username: {tenant}, password: unused}}
     queue_config: {{batch_send_deadline: 1s, min_backoff: 100ms, max_backoff: 500ms}}
-    metadata_config: {{send_interval: 2s}}
-"""
+    metadata_config: {{send_interval: 2s}}{relabel}
+{rules}"""
+
+RELABEL = """
+    write_relabel_configs: [{{source_labels: [__name__], regex: "{}", action: drop}}]"""
 
 JOB = """
   - job_name: {name}
@@ -47,9 +50,12 @@ JOB = """
 
 
 class Scraper:
-    """A running Prometheus. `jobs`: {name: (port, labels as YAML)}; port None is Prometheus itself."""
+    """A running Prometheus. `jobs`: {name: (port, labels as YAML)}; port None is Prometheus itself.
 
-    def __init__(self, story, ouro, tenant, jobs):
+    `rules`: more of its configuration; `unshipped`: a pattern of metrics that stay with it.
+    """
+
+    def __init__(self, story, ouro, tenant, jobs, rules="", unshipped=None):
         install({"prometheus": "prometheus", "nginx": "nginx-light"})
         gateway_port, port = free_ports(2)
         gateway, self.url = f"http://127.0.0.1:{gateway_port}", f"http://127.0.0.1:{port}"
@@ -59,7 +65,9 @@ class Scraper:
         child = story.start("gateway", "nginx", "-p", story.folder, "-c", config, "-e", errors)
         story.ready(child, "the gateway", lambda: request(f"{gateway}/healthy")[0] == 204)
         jobs = "".join(JOB.format(name=name, port=at or port, labels=labels) for name, (at, labels) in jobs.items())
-        config = story.write("prometheus.yml", PROMETHEUS.format(jobs=jobs, gateway=gateway, tenant=tenant))
+        relabel = RELABEL.format(unshipped) if unshipped else ""
+        config = PROMETHEUS.format(jobs=jobs, gateway=gateway, tenant=tenant, rules=rules, relabel=relabel)
+        config = story.write("prometheus.yml", config)
         self.child = story.start("prometheus", "prometheus", f"--config.file={config}",
                                  f"--storage.tsdb.path={story.folder}/tsdb", f"--web.listen-address=127.0.0.1:{port}")
         story.ready(self.child, "Prometheus", lambda: request(f"{self.url}/-/ready")[0] == 200)

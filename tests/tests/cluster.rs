@@ -31,6 +31,8 @@ mod roles;
 mod roll;
 #[path = "cluster/rows.rs"]
 mod rows;
+#[path = "cluster/rulers.rs"]
+mod rulers;
 #[path = "cluster/shapes.rs"]
 mod shapes;
 #[path = "cluster/store.rs"]

@@ -1,6 +1,7 @@
-//! The control group: a group like the shards', whose state machine is the catalog and the placement. Every ingester
-//! has a copy: the first ones vote, the others learn.
+//! The control group: a group like the shards', whose state machine is the catalog, the placement and the rulers'
+//! leases. Every ingester has a copy: the first ones vote, the others learn.
 
+mod rules;
 mod state;
 
 use crate::error::Error;
@@ -21,6 +22,8 @@ use tokio::time::timeout;
 /// has segments: writing snapshots then costs a bounded part of writing entries, and a small catalog's log is short, so
 /// that it keeps no segment of the journal from being used again.
 const SNAPSHOT_PART: u64 = 16;
+/// … and one more entry for so many bytes of rulers' notes, which make snapshots larger, too.
+const SNAPSHOT_NOTES: u64 = 4096;
 
 /// This node's copy, and the way to change it. Cheap to clone.
 #[derive(Clone)]
@@ -174,7 +177,11 @@ impl Control {
     }
 
     fn snapshot_entries(&self) -> u64 {
-        1 + self.catalog().segments().count() as u64 / SNAPSHOT_PART
+        let (segments, notes) = {
+            let kept = self.shared.lock();
+            (kept.state.catalog.segments().count() as u64, kept.state.leases.bytes())
+        };
+        1 + segments / SNAPSHOT_PART + notes / SNAPSHOT_NOTES
     }
 
     /// Cuts this node's log now: it may hold a segment that a full disk needs.

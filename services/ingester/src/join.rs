@@ -26,6 +26,7 @@ use transport::v1::groups_server::GroupsServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::raft_server::RaftServer;
 use transport::v1::read_server::ReadServer;
+use transport::v1::rules_server::RulesServer;
 
 /// How long a node that goes may take to hand its leads over.
 const DRAIN: Duration = Duration::from_secs(15);
@@ -135,6 +136,7 @@ fn services(ingester: &Ingester, mesh: &Mesh) -> Routes {
     Routes::new(IngestServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(ReadServer::new(ingester.clone()))
         .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(RulesServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(GroupsServer::new(ingester.clone()))
         .add_service(RaftServer::new(raft).max_decoding_message_size(MAX_MESSAGE))
 }

@@ -6,7 +6,8 @@ use mesh::Mesh;
 use model::ShardId;
 use std::time::Duration;
 use tokio::time::timeout;
-use transport::v1::{FlushRequest, ProposeRequest, control_client::ControlClient, ingest_client::IngestClient};
+use transport::v1::{CommitRequest, FlushRequest, ProposeRequest};
+use transport::v1::{control_client::ControlClient, ingest_client::IngestClient, rules_client::RulesClient};
 use transport::{Link, rows};
 
 /// How long the leader of the control group may take to commit what another ingester passes on.
@@ -37,6 +38,16 @@ impl Peers {
         let mut client = ControlClient::new(self.link(node)?);
         let asked = timeout(COMMIT, client.propose(ProposeRequest { command, forwarded: true })).await;
         match asked {
+            Ok(Ok(reply)) => Ok(reply.into_inner().reply),
+            Ok(Err(status)) => Err(Error::Peer { node, why: status.message().to_owned() }),
+            Err(_) => Err(Error::Peer { node, why: format!("it did not commit within {COMMIT:?}") }),
+        }
+    }
+
+    /// Has another node, which should lead the control group, commit a command of the leases.
+    pub async fn commit(&self, node: u64, command: Bytes) -> Result<Bytes, Error> {
+        let mut client = RulesClient::new(self.link(node)?);
+        match timeout(COMMIT, client.commit(CommitRequest { command, forwarded: true })).await {
             Ok(Ok(reply)) => Ok(reply.into_inner().reply),
             Ok(Err(status)) => Err(Error::Peer { node, why: status.message().to_owned() }),
             Err(_) => Err(Error::Peer { node, why: format!("it did not commit within {COMMIT:?}") }),

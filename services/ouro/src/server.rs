@@ -23,6 +23,7 @@ use tower::ServiceExt;
 use transport::v1::control_server::ControlServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::read_server::ReadServer;
+use transport::v1::rules_server::RulesServer;
 use transport::{Link, link};
 
 /// Serves until Ctrl-C or SIGTERM.
@@ -78,13 +79,14 @@ impl Roles {
         let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
-        let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes))?;
-        node.spawn("ruler", ruler.clone().run(node.stopping()));
+        let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes), directory.control(), limits, node)?;
         Ok(Roles { distributor, ingester, querier, compactor, ruler })
     }
 
     fn router(&self) -> Router {
-        distributor::router(self.distributor.clone()).merge(querier::router(self.querier.clone()))
+        distributor::router(self.distributor.clone())
+            .merge(querier::router(self.querier.clone()))
+            .merge(ruler::router(self.ruler.clone()))
     }
 }
 
@@ -93,6 +95,7 @@ fn in_process(ingester: &Ingester) -> Link {
     let ingest = IngestServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE);
     let routes = tonic::service::Routes::new(ingest)
         .add_service(ReadServer::new(ingester.clone()))
+        .add_service(RulesServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE))
         .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE));
     let routes = routes.prepare();
     link::in_memory(tower::service_fn(move |request: http::Request<Body>| {

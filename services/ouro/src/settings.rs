@@ -34,7 +34,7 @@ pub struct Settings {
     pub querier: querier::Settings,
     /// Merging, retention, and sweeping of orphans.
     pub compactor: compactor::Settings,
-    /// Recording rules.
+    /// Rules and alerts.
     pub ruler: ruler::Settings,
     /// Ouro watching itself.
     pub observe: ObserveSettings,
@@ -86,6 +86,7 @@ impl Settings {
         }
         self.ingester.consensus.journal.check().map_err(|e| format!("ingester.consensus.{e}"))?;
         self.compactor.check()?;
+        self.ruler.check()?;
         self.overrides().map(drop)
     }
 

@@ -11,8 +11,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-/// How long a query or a push may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const PUSH: &str = "/api/v1/push";
 
 /// The way to a querier and a distributor. Cheap to clone.
 #[derive(Clone)]
@@ -24,20 +23,33 @@ pub enum Door {
 }
 
 impl Door {
-    /// Asks a PromQL query; gives the JSON of its answer.
-    pub async fn ask(&self, tenant: &TenantId, form: String) -> Result<Vec<u8>, Error> {
-        self.post("/prometheus/api/v1/query", "application/x-www-form-urlencoded", tenant, form.into_bytes()).await
+    /// Asks a PromQL query of `path`; gives the JSON of its answer.
+    pub async fn ask(
+        &self,
+        path: &'static str,
+        tenant: &TenantId,
+        form: String,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, Error> {
+        self.post(path, "application/x-www-form-urlencoded", tenant, form.into_bytes(), deadline).await
     }
 
     /// Writes a remote write 1.0 body.
-    pub async fn write(&self, tenant: &TenantId, body: Vec<u8>) -> Result<(), Error> {
-        self.post("/api/v1/push", "application/x-protobuf", tenant, body).await.map(drop)
+    pub async fn write(&self, tenant: &TenantId, body: Vec<u8>, deadline: Duration) -> Result<(), Error> {
+        self.post(PUSH, "application/x-protobuf", tenant, body, deadline).await.map(drop)
     }
 
-    async fn post(&self, path: &'static str, kind: &str, tenant: &TenantId, body: Vec<u8>) -> Result<Vec<u8>, Error> {
+    async fn post(
+        &self,
+        path: &'static str,
+        kind: &str,
+        tenant: &TenantId,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, Error> {
         let unreachable = |why: String| Error::Unreachable { path, why };
-        let asked = timeout(DEADLINE, self.answer(path, kind, tenant, body)).await;
-        let late = |_| unreachable(format!("no answer within {} s", DEADLINE.as_secs()));
+        let asked = timeout(deadline, self.answer(path, kind, tenant, body)).await;
+        let late = |_| unreachable(format!("no answer within {deadline:?} (ruler.timeout)"));
         let (status, bytes) = asked.map_err(late)?.map_err(unreachable)?;
         match status.is_success() {
             true => Ok(bytes),
@@ -68,7 +80,7 @@ impl Door {
                 Ok((status, body.to_bytes().into()))
             }
             Door::Members(mesh) => {
-                let role = if path == "/api/v1/push" { Role::Distributor } else { Role::Querier };
+                let role = if path == PUSH { Role::Distributor } else { Role::Querier };
                 let link = mesh.any(role).ok_or_else(|| format!("no {role} is known"))?;
                 let request = request.map(|body| tonic::body::Body::new(http_body_util::Full::from(body)));
                 let response = link.oneshot(request).await.map_err(|e| e.to_string())?;

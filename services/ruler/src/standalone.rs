@@ -1,7 +1,6 @@
-//! A ruler as a process of its own: the queriers and distributors of its cluster behind.
+//! A ruler as a process of its own: HTTP in front, the queriers and distributors of its cluster behind.
 
-use crate::{Door, Ruler, Settings};
-use axum::Router;
+use crate::{Door, Ruler, Settings, members, router};
 use mesh::{Directory, Mesh, Page};
 use model::Role;
 use node::Node;
@@ -16,7 +15,7 @@ use tonic::service::Routes;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Process {
-    /// Address and port where it tells how it is.
+    /// Address and port of the API of rules and alerts.
     listen: SocketAddr,
     /// Its place in the cluster.
     cluster: cluster::Settings,
@@ -46,6 +45,7 @@ impl ProcessSettings for Process {
     }
 
     fn check(&self) -> Result<(), String> {
+        self.ruler.check()?;
         self.cluster.check().map_err(|e| e.to_string())
     }
 
@@ -59,15 +59,20 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     process::main(args, |settings: Process, node: Node, _| async move {
         let config = settings.render().into();
         let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Ruler, mesh::random_id()).await;
-        let mesh = opened.map_err(|e| e.to_string())?.serve(Routes::default(), Router::new(), &node);
-        let directory = Directory::of(mesh.clone());
+        let joining = opened.map_err(|e| e.to_string())?;
+        let directory = Directory::of(joining.mesh().clone());
+        let door = Door::Members(joining.mesh().clone());
+        // Limits are of queries and pushes; whoever answers those holds them.
+        let ruler = Ruler::open(&settings.ruler, door, directory.control(), Arc::default(), &node);
+        let ruler = ruler.map_err(|e| e.to_string())?;
+        let mesh = joining.serve(Routes::default(), members(ruler.clone()), &node);
         let mut stopping = node.stopping();
         node.spawn("ruler: placement", directory.clone().follow(async move { stopping.wait().await }));
-        let ruler = Ruler::open(&settings.ruler, Door::Members(mesh.clone())).map_err(|e| e.to_string())?;
-        node.spawn("ruler", ruler.clone().run(node.stopping()));
+        let (leaving, routes) = (ruler.clone(), router(ruler.clone()));
         let meters = Arc::new(move |out: &mut telemetry::Exposition| ruler.meters(out));
         let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };
-        let served = mesh::api(settings.listen, Router::new(), page, &node, "ruler", "it tells how it is at").await;
+        let served = mesh::api(settings.listen, routes, page, &node, "ruler", "rules and alerts").await;
+        leaving.left().await;
         mesh.leave().await;
         served
     })

@@ -7,7 +7,7 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 15] = [
+const RULES: [(&str, &[Role]); 17] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
@@ -19,6 +19,9 @@ const RULES: [(&str, &[Role]); 15] = [
     ("/ouro.v1.Control/Catalog", &[Ingester, Querier, Compactor]),
     ("/ouro.v1.Control/Propose", &[Ingester, Compactor]),
     ("/ouro.v1.Control/Placement", ALL),
+    ("/ouro.v1.Rules/", &[Ingester, Ruler]),
+    // What a ruler knows of the groups that it evaluates.
+    ("/ruler/", &[Ruler]),
     // The rules' queries and what they record travel as users' requests do.
     ("/loki/api/v1/push", &[Ruler]),
     ("/api/v1/push", &[Ruler]),
@@ -50,6 +53,10 @@ mod tests {
             (Compactor, "/ouro.v1.Raft/Send", false),
             (Ruler, "/prometheus/api/v1/query", true),
             (Querier, "/prometheus/api/v1/query", false),
+            (Ruler, "/ouro.v1.Rules/Commit", true),
+            (Querier, "/ouro.v1.Rules/Commit", false),
+            (Ruler, "/ruler/groups", true),
+            (Distributor, "/ruler/groups", false),
             (Ingester, "/ouro.v1.Unheard/Of", false),
             (Ingester, "", false),
         ] {

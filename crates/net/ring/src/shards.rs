@@ -36,6 +36,11 @@ pub fn shard_of(key: u128, shards: &[u32]) -> Option<u32> {
     shards.get(place as usize).copied()
 }
 
+/// Which of so many slots the thing named `key` belongs to.
+pub fn slot_of(key: &[u8], slots: u32) -> u32 {
+    ((u128::from(xxh3_64(key)) * u128::from(slots)) >> 64) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +80,13 @@ mod tests {
         }
         assert!((300..600).contains(&moved), "{moved} of 4000 moved to the ninth shard");
         assert!(used.len() == 8 && used.values().all(|n| (400..600).contains(n)), "{used:?}");
+    }
+
+    #[test]
+    fn slots_are_the_same_for_ever() {
+        let found = ["", "team-a/rules.yaml;g", "x"].map(|key| slot_of(key.as_bytes(), 64));
+        assert_eq!(found, [11, 63, 58]);
+        assert!((0..1000u32).all(|n| slot_of(&n.to_le_bytes(), 7) < 7));
     }
 
     #[test]

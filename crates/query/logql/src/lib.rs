@@ -26,7 +26,7 @@ mod quote;
 mod re;
 mod row;
 mod stage;
-mod template;
+pub mod template;
 
 pub use ast::Expr;
 pub use entries::{Entry, StreamEntries, entries};

@@ -9,8 +9,7 @@ use crate::pattern::Pattern;
 use crate::re;
 use crate::row::Row;
 use crate::stage::{json, logfmt};
-use crate::template::exec::Scope;
-use crate::template::{PlainPart, Template};
+use crate::template::{PlainPart, Scope, Template};
 use model::LogPage;
 use regex::Regex;
 use std::borrow::Cow;
@@ -450,7 +449,17 @@ fn render(row: &Row<'_>, template: &Template, now: i64) -> Result<String, String
     }
     let label = |name: &str| row.get(name).map(str::to_owned);
     let labels = || row.labels().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    template.run(&Scope { line: &row.line, time: row.time, now, label: &label, labels: &labels })
+    let scope = Scope {
+        line: &row.line,
+        time: row.time,
+        now,
+        label: &label,
+        labels: &labels,
+        functions: None,
+        dot: None,
+        variables: Vec::new(),
+    };
+    template.run(&scope)
 }
 
 fn line_format(row: &mut Row<'_>, template: &Template, now: i64) {

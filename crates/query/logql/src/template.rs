@@ -1,18 +1,22 @@
-//! Go's text templates, as far as `line_format` and `label_format` use them: reading.
+//! Go's text templates, as far as `line_format` and `label_format` use them: reading. Others who have templates bring
+//! functions of their own (`parse_with`, `Scope`).
 
 mod decimal;
-pub(crate) mod exec;
+mod exec;
 mod functions;
 mod layout;
 mod scan;
 mod text_functions;
-pub(crate) mod value;
+mod value;
+
+pub use exec::Scope;
+pub use value::Value;
 
 use scan::{Item, Scanner};
 
 /// A template that was read. Fields that it names are known before it runs.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Template {
+pub struct Template {
     /// The name in error texts.
     name: String,
     nodes: Vec<Node>,
@@ -51,14 +55,23 @@ enum Arg {
     Paren(Pipe, Vec<String>),
 }
 
+/// The function of a name, if there is one.
+pub type Known = fn(&str) -> Option<&'static str>;
+
 /// How deep parentheses and blocks may nest.
 const MAX_DEPTH: usize = 64;
 
 impl Template {
     /// Reads a template. The error is a whole text, as Go gives it.
     pub(crate) fn parse(name: &str, text: &str) -> Result<Template, String> {
+        Template::parse_with(name, text, functions::known)
+    }
+
+    /// … that may call the functions whose names `known` gives back: any of this crate, and those that its
+    /// `Scope::functions` will answer for.
+    pub fn parse_with(name: &str, text: &str, known: Known) -> Result<Template, String> {
         let items = Scanner::items(text).map_err(|why| format!("template: {name}:1: {why}"))?;
-        let mut parser = Parser { items, at: 0, depth: 0 };
+        let mut parser = Parser { items, at: 0, depth: 0, known };
         let (nodes, end) = parser.block().map_err(|why| format!("template: {name}:1: {why}"))?;
         match end {
             End::Text => Ok(Template { name: name.to_owned(), nodes }),
@@ -126,6 +139,7 @@ struct Parser {
     items: Vec<Item>,
     at: usize,
     depth: usize,
+    known: Known,
 }
 
 /// What ended a block.
@@ -321,7 +335,7 @@ impl Parser {
             "true" => Arg::Bool(true),
             "false" => Arg::Bool(false),
             "nil" => Arg::Nil,
-            _ => match functions::known(word) {
+            _ => match (self.known)(word) {
                 Some(name) => Arg::Function(name, at),
                 None => return Err(format!("function {word:?} not defined")),
             },

@@ -1,7 +1,8 @@
-//! What the control group replicates: the catalog and the placement, as one state machine.
+//! What the control group replicates: the catalog, the placement and the rulers' leases, as one state machine.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use catalog::Catalog;
+use leases::Leases;
 use placement::Table;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -9,11 +10,14 @@ use std::sync::Arc;
 /// The first byte of a log entry says what the rest of it is for.
 const CATALOG: u8 = 1;
 const PLACEMENT: u8 = 2;
+const LEASES: u8 = 3;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
     pub catalog: Arc<Catalog>,
     pub table: Arc<Table>,
+    #[serde(default)]
+    pub leases: Arc<Leases>,
 }
 
 /// The log entry of a catalog's command.
@@ -26,6 +30,11 @@ pub fn for_placement(command: &placement::Command) -> Bytes {
     entry(PLACEMENT, &command.encode())
 }
 
+/// The log entry of a command of the leases.
+pub fn for_leases(command: &[u8]) -> Bytes {
+    entry(LEASES, command)
+}
+
 fn entry(what: u8, command: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + command.len());
     out.put_u8(what);
@@ -34,11 +43,12 @@ fn entry(what: u8, command: &[u8]) -> Bytes {
 }
 
 impl State {
-    /// Applies a committed entry; the reply is what `catalog::Reply` or `placement::Reply` reads.
+    /// Applies a committed entry; the reply is what the `Reply` of the command's crate reads.
     pub fn apply(&mut self, entry: &[u8]) -> Bytes {
         let reply = match entry.split_first() {
             Some((&CATALOG, command)) => Arc::make_mut(&mut self.catalog).apply(command).encode(),
             Some((&PLACEMENT, command)) => Arc::make_mut(&mut self.table).apply(command).encode(),
+            Some((&LEASES, command)) => Arc::make_mut(&mut self.leases).apply(command).encode(),
             _ => catalog::Reply::Refused { why: "the command is of no kind that this version knows".into() }.encode(),
         };
         reply.into()
@@ -76,5 +86,13 @@ mod tests {
         }
         let place = Command::Place { groups: vec![(GroupId(5), vec![1])] };
         assert_eq!(Reply::decode(&state.apply(&for_placement(&place))), Reply::Done { version: 2 });
+        let leave = leases::Command::Leave { holder: "a".into() }.encode();
+        assert_eq!(leases::Reply::decode(&state.apply(&for_leases(&leave))), leases::Reply::Done);
+        let before = serde_json::json!({"catalog": &*state.catalog, "table": &*state.table}).to_string();
+        assert_eq!(
+            State::decode(before.as_bytes()).expect("reads").leases,
+            Arc::default(),
+            "from before there were any"
+        );
     }
 }

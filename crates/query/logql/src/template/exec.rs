@@ -8,8 +8,11 @@ use std::collections::HashMap;
 /// The longest text that one run may make: a function like `repeat` must not fill the memory.
 pub(crate) const MAX_OUTPUT: usize = 1 << 20;
 
+/// A function of somebody else's templates: its name and arguments; nothing if it is none of theirs.
+pub type Call<'s> = dyn Fn(&str, &[Value]) -> Option<Result<Value, String>> + 's;
+
 /// What a run can ask for.
-pub(crate) struct Scope<'s> {
+pub struct Scope<'s> {
     pub line: &'s str,
     /// Unix nanoseconds of the entry.
     pub time: i64,
@@ -18,12 +21,18 @@ pub(crate) struct Scope<'s> {
     pub label: &'s dyn Fn(&str) -> Option<String>,
     /// All labels, for templates that print them.
     pub labels: &'s dyn Fn() -> Vec<(String, String)>,
+    /// Functions beside those of this crate.
+    pub functions: Option<&'s Call<'s>>,
+    /// What a dot means, if not the labels, and which variables there are.
+    pub dot: Option<Value>,
+    pub variables: Vec<(&'s str, Value)>,
 }
 
 impl Template {
     /// Runs the template. The error is a whole text, as Go gives it.
-    pub(crate) fn run(&self, scope: &Scope<'_>) -> Result<String, String> {
-        let mut run = Run { template: self, scope, out: String::new(), variables: HashMap::new(), dot: None };
+    pub fn run(&self, scope: &Scope<'_>) -> Result<String, String> {
+        let variables = scope.variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut run = Run { template: self, scope, out: String::new(), variables, dot: scope.dot.clone() };
         run.nodes(&self.nodes)?;
         Ok(run.out)
     }
@@ -152,7 +161,9 @@ impl Run<'_> {
 
     fn call(&self, name: &'static str, at: usize, values: &[Value]) -> Result<Value, String> {
         let context = Context { line: self.scope.line, time: self.scope.time, now: self.scope.now };
-        let value = functions::call(name, values, &context).map_err(|why| self.failure(name, at, &why))?;
+        let own = self.scope.functions.and_then(|functions| functions(name, values));
+        let value = own.unwrap_or_else(|| functions::call(name, values, &context));
+        let value = value.map_err(|why| self.failure(name, at, &why))?;
         if let Value::Text(text) = &value
             && text.len() > MAX_OUTPUT
         {

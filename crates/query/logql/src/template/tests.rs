@@ -1,12 +1,20 @@
 //! What templates give, and what is refused.
 
-use super::exec::Scope;
 use super::*;
 
 fn run(template: &str, labels: &[(&str, &str)]) -> Result<String, String> {
     let find = |name: &str| labels.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
     let all = || labels.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let scope = Scope { line: "the line", time: 1_656_353_124_120_000_000, now: 0, label: &find, labels: &all };
+    let scope = Scope {
+        line: "the line",
+        time: 1_656_353_124_120_000_000,
+        now: 0,
+        label: &find,
+        labels: &all,
+        functions: None,
+        dot: None,
+        variables: Vec::new(),
+    };
     Template::parse("line", template)?.run(&scope)
 }
 

@@ -3,7 +3,7 @@
 use super::layout;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     /// What a missing field gives: prints as nothing.
     Missing,
     Text(String),
@@ -18,12 +18,12 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    pub(crate) fn text(text: impl Into<String>) -> Value {
+    pub fn text(text: impl Into<String>) -> Value {
         Value::Text(text.into())
     }
 
     /// As Go prints it.
-    pub(crate) fn show(&self) -> String {
+    pub fn show(&self) -> String {
         match self {
             Value::Missing => String::new(),
             Value::Text(text) => text.clone(),
@@ -79,7 +79,8 @@ impl Value {
         }
     }
 
-    pub(crate) fn field(&self, name: &str) -> Value {
+    /// The value of this name in a map.
+    pub fn field(&self, name: &str) -> Value {
         match self {
             Value::Map(map) => {
                 map.iter().find(|(key, _)| key == name).map_or(Value::Missing, |(_, value)| value.clone())
