@@ -43,6 +43,9 @@
 {{- end -}}
 {{- if ne .role "ruler" -}}
 {{- $_ := set $settings "limits" $values.limits -}}
+{{- with $values.tenants -}}
+{{- $_ := set $settings "tenants" . -}}
+{{- end -}}
 {{- end -}}
 {{- if and (include "ouro.stores" .role) $values.objects.url -}}
 {{- $_ := set $settings "objects" (dict "url" $values.objects.url "options" $values.objects.options) -}}

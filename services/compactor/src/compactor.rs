@@ -161,6 +161,8 @@ impl Compactor {
         let catalog = self.catalog(held).await?;
         self.counts.segments_now.store(catalog.segments().count() as u64, Ordering::Relaxed);
         self.counts.blocks_now.store(catalog.blocks().count() as u64, Ordering::Relaxed);
+        let oldest = catalog.segments().map(|segment| segment.created.max(0) as u64).min();
+        self.counts.oldest_segment.store(oldest.unwrap_or(0), Ordering::Relaxed);
         for object in memory.unnamed.see(&catalog, &listed, Instant::now(), settings.grace) {
             if !orphans::is_void(&catalog, &object.name, held.epoch) {
                 continue;

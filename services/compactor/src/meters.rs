@@ -2,7 +2,10 @@
 
 use crate::job::Done;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
+
+const LAG: &str = "Age of the oldest segment that is not merged, if this compactor has the lease; else 0.";
 
 /// Counted since the start.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ pub struct Counts {
     /// Named by the catalog at the last look.
     pub segments_now: AtomicU64,
     pub blocks_now: AtomicU64,
+    /// When the oldest of these segments was written, in Unix milliseconds; zero without segments.
+    pub oldest_segment: AtomicU64,
     pub expired: AtomicU64,
     pub swept: AtomicU64,
     pub swept_bytes: AtomicU64,
@@ -37,9 +42,18 @@ impl Counts {
         add(&self.bytes, done.bytes);
     }
 
+    fn lag(&self, now: SystemTime) -> Duration {
+        let oldest = self.oldest_segment.load(Ordering::Relaxed);
+        if oldest == 0 || self.leads.load(Ordering::Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        now.duration_since(UNIX_EPOCH + Duration::from_millis(oldest)).unwrap_or_default()
+    }
+
     pub fn write(&self, out: &mut Exposition) {
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         out.gauge("ouro_compactor_leads", "1 while this compactor has the lease.", &[], load(&self.leads) as f64);
+        out.gauge("ouro_compactor_lag_seconds", LAG, &[], self.lag(SystemTime::now()).as_secs_f64());
         for (kind, count) in [("segment", &self.segments_now), ("block", &self.blocks_now)] {
             let help = "Segments and blocks that the catalog names, at this compactor's last look.";
             out.gauge("ouro_compactor_objects", help, &[("kind", kind)], load(count) as f64);
@@ -57,6 +71,20 @@ impl Counts {
             ("ouro_compactor_swept_bytes_total", "Their bytes.", &self.swept_bytes),
         ] {
             out.counter(name, help, &[], load(count));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_has_the_lease_lags() {
+        let now = UNIX_EPOCH + Duration::from_secs(100);
+        for (leads, oldest, lag) in [(1, 40_000, 60), (0, 40_000, 0), (1, 0, 0), (1, 200_000, 0)] {
+            let counts = Counts { leads: leads.into(), oldest_segment: oldest.into(), ..Counts::default() };
+            assert_eq!(counts.lag(now), Duration::from_secs(lag), "{leads} {oldest}");
         }
     }
 }

@@ -83,6 +83,8 @@ impl Distributor {
         self.meters.write(out);
         let inflight = self.budget.used() as f64;
         out.gauge("ouro_push_inflight_bytes", "Bytes of pushes on their way.", &[], inflight);
+        let limit = self.settings.inflight.0 as f64;
+        out.gauge("ouro_push_inflight_limit_bytes", "What they may be (distributor.inflight).", &[], limit);
     }
 
     /// Bytes of pushes on their way.

@@ -1,85 +1,48 @@
 //! A distributor as a process of its own: HTTP in front, the ingesters of its cluster behind.
 
 use crate::{Distributor, Leaders, Settings, router};
-use mesh::{Directory, Mesh, Page};
+use mesh::{Own, Start};
 use model::{Role, TenantId};
-use node::Node;
-use node::process::{self, ProcessSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tenancy::{Limits, Overrides};
 use tonic::service::Routes;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Process {
-    /// Address and port of the push API.
-    listen: SocketAddr,
-    /// Its place in the cluster.
-    cluster: cluster::Settings,
-    /// Who it is to other members.
-    tls: identity::Settings,
     /// What every tenant may do. These and `tenants` are read again when the settings file changes.
     limits: Limits,
     /// What single tenants may do beyond or below that, by the names of the limits.
     tenants: BTreeMap<TenantId, Map<String, Value>>,
     /// The door for pushes.
     distributor: Settings,
-    /// Its own log.
-    log: telemetry::Settings,
 }
 
-impl Default for Process {
-    fn default() -> Process {
-        Process {
-            listen: SocketAddr::from(([127, 0, 0, 1], 3101)),
-            cluster: cluster::Settings::default(),
-            tls: identity::Settings::default(),
-            limits: Limits::default(),
-            tenants: BTreeMap::new(),
-            distributor: Settings::default(),
-            log: telemetry::Settings::default(),
-        }
-    }
-}
-
-impl ProcessSettings for Process {
-    fn log(&self) -> &telemetry::Settings {
-        &self.log
-    }
+impl Own for Process {
+    const ROLE: Role = Role::Distributor;
+    const PORT: u16 = 3101;
+    const PURPOSE: &'static str = "push to";
 
     fn check(&self) -> Result<(), String> {
-        Overrides::of(self.limits.clone(), self.tenants.clone())?;
-        self.cluster.check().map_err(|e| e.to_string())
-    }
-
-    fn render(&self) -> String {
-        settings::render(self)
+        Overrides::of(self.limits.clone(), self.tenants.clone()).map(drop)
     }
 }
 
 /// Reads the settings and serves until told to stop.
 pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    process::main(args, |settings: Process, node: Node, _| async move {
-        let config = settings.render().into();
-        let opened = Mesh::open(&settings.cluster, &settings.tls, Role::Distributor, mesh::random_id()).await;
-        let joining = opened.map_err(|e| e.to_string())?;
-        let directory = Directory::of(joining.mesh().clone());
-        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
+    mesh::main(args, |own: Process, start: Start| async move {
+        let (joining, directory) = start.join().await?;
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
         let leaders = Arc::new(Leaders::new(directory.clone()));
-        let distributor = Arc::new(Distributor::new(settings.distributor, limits, leaders));
+        let distributor = Arc::new(Distributor::new(own.distributor, limits, leaders));
         let routes = router(distributor.clone());
-        let mesh = joining.serve(Routes::default(), routes.clone(), &node);
-        let mut stopping = node.stopping();
-        node.spawn("distributor: placement", directory.clone().follow(async move { stopping.wait().await }));
-        let meters = Arc::new(move |out: &mut telemetry::Exposition| distributor.write_meters(out));
-        let page = Page { mesh: mesh.clone(), table: directory.watch(), config, meters };
-        let served = mesh::api(settings.listen, routes, page, &node, "distributor", "push to").await;
+        let mesh = joining.serve(Routes::default(), routes.clone(), &start.node);
+        let served = start.serve(&mesh, directory.watch(), routes, move |out| distributor.write_meters(out)).await;
         mesh.leave().await;
         served
     })

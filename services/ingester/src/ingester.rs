@@ -52,6 +52,8 @@ struct Inner {
     limits: Arc<LimitTable>,
     compute: Compute,
     memory: MemorySettings,
+    /// What the log may take on disk.
+    journal: ByteSize,
     reads: Arc<Semaphore>,
     in_flight: InFlight,
     counts: Arc<Counts>,
@@ -144,6 +146,7 @@ impl Ingester {
             limits,
             compute: node.compute().clone(),
             memory: settings.memory.clone(),
+            journal: settings.consensus.journal.max_size,
             reads: Arc::new(Semaphore::new(settings.reads)),
             in_flight: InFlight::new(settings.memory.in_flight),
             counts: keeper.flusher.counts.clone(),
@@ -309,6 +312,7 @@ impl Ingester {
             inner.in_flight.used(),
             inner.counts.failures.load(Ordering::Relaxed),
         );
+        crate::meters::limits(out, &inner.memory, inner.journal);
         self.head_meters(out, Signal::Logs, &inner.logs.all().iter().map(|s| s.stats()).collect::<Vec<_>>());
         self.head_meters(out, Signal::Metrics, &inner.metrics.all().iter().map(|s| s.stats()).collect::<Vec<_>>());
     }

@@ -3,30 +3,21 @@
 use crate::join::Place;
 use crate::{Ingester, Settings};
 use axum::Router;
-use mesh::Page;
-use model::{ShardCounts, TenantId};
-use node::Node;
-use node::process::{self, ProcessSettings};
+use mesh::{Own, Start};
+use model::{Role, ShardCounts, TenantId};
 use objects::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use tenancy::{Limits, Overrides};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
 struct Process {
-    /// Address and port where it tells how it is.
-    listen: SocketAddr,
-    /// Its place in the cluster.
-    cluster: cluster::Settings,
-    /// Who it is to other members.
-    tls: identity::Settings,
     /// Folder of the log and, unless `objects.url` says otherwise, of the segments.
     data: PathBuf,
     /// How many shards of each signal there are at least; the same in every ingester. May be raised, never lowered.
@@ -39,65 +30,53 @@ struct Process {
     objects: objects::Settings,
     /// Shards, heads and flushes.
     ingester: Settings,
-    /// Its own log.
-    log: telemetry::Settings,
 }
 
 impl Default for Process {
     fn default() -> Process {
         Process {
-            listen: SocketAddr::from(([127, 0, 0, 1], 3103)),
-            cluster: cluster::Settings::default(),
-            tls: identity::Settings::default(),
             data: "data".into(),
             shards: ShardCounts::default(),
             limits: Limits::default(),
             tenants: BTreeMap::new(),
             objects: objects::Settings::default(),
             ingester: Settings::default(),
-            log: telemetry::Settings::default(),
         }
     }
 }
 
-impl ProcessSettings for Process {
-    fn log(&self) -> &telemetry::Settings {
-        &self.log
-    }
+impl Own for Process {
+    const ROLE: Role = Role::Ingester;
+    const PORT: u16 = 3103;
 
     fn check(&self) -> Result<(), String> {
         Overrides::of(self.limits.clone(), self.tenants.clone())?;
-        self.cluster.check().map_err(|e| e.to_string())?;
         self.ingester.placement.check()?;
         self.ingester.consensus.check().map_err(|e| format!("ingester.{e}"))
     }
 
-    fn render(&self) -> String {
-        settings::render(&Process { objects: self.objects.redacted(), ..self.clone() })
+    fn redacted(&self) -> Process {
+        Process { objects: self.objects.redacted(), ..self.clone() }
     }
 }
 
 /// Reads the settings and serves until told to stop.
 pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    process::main(args, |settings: Process, node: Node, _| async move {
-        let config = settings.render().into();
-        let text = |e: &dyn std::fmt::Display| e.to_string();
-        let store = Store::open(&settings.objects, &settings.data.join("objects")).map_err(|e| text(&e))?;
-        let limits = node.limits(Overrides::of(settings.limits, settings.tenants)?);
+    mesh::main(args, |own: Process, start: Start| async move {
+        let text = |e: &dyn Display| e.to_string();
+        let store = Store::open(&own.objects, &own.data.join("objects")).map_err(|e| text(&e))?;
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
         let place = Place {
-            data: &settings.data,
-            settings: &settings.ingester,
-            shards: settings.shards,
-            cluster: &settings.cluster,
-            tls: &settings.tls,
+            data: &own.data,
+            settings: &own.ingester,
+            shards: own.shards,
+            cluster: start.cluster(),
+            tls: start.tls(),
         };
-        let (ingester, mesh) = Ingester::join(place, limits, store, &node).await.map_err(|e| text(&e))?;
-        let meters = {
-            let ingester = ingester.clone();
-            Arc::new(move |out: &mut telemetry::Exposition| ingester.meters(out))
-        };
-        let page = Page { mesh: mesh.clone(), table: ingester.control().table(), config, meters };
-        let served = mesh::api(settings.listen, Router::new(), page, &node, "ingester", "it tells how it is at").await;
+        let joined = Ingester::join(place, limits, store, &start.node).await;
+        let (ingester, mesh) = joined.map_err(|e| text(&e))?;
+        let (table, meters) = (ingester.control().table(), ingester.clone());
+        let served = start.serve(&mesh, table, Router::new(), move |out| meters.meters(out)).await;
         ingester.leave(&mesh).await;
         ingester.shutdown().await;
         served

@@ -116,7 +116,7 @@ pub struct Dev {
 
 #[derive(Debug, Subcommand)]
 pub enum CertsCommand {
-    /// Make an authority: ca.crt and ca.key.
+    /// Make an authority, ca.crt and ca.key, unless it is there.
     Init {
         /// Where to.
         #[arg(long, default_value = "certs")]
@@ -125,7 +125,8 @@ pub enum CertsCommand {
         #[arg(long, default_value = "ouro")]
         cluster: String,
     },
-    /// Make a member's certificate and key: NAME.crt and NAME.key.
+    /// Make a member's certificate and key, NAME.crt and NAME.key, unless there is one that lasts for a
+    /// third of the time.
     Issue(Issue),
 }
 

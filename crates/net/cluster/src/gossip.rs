@@ -169,11 +169,13 @@ impl Gossip {
         }
     }
 
-    /// Tells some others, who pass it on, and does nothing any more.
+    /// Tells some others, who pass it on, and does nothing any more. What it says last of itself is that it drains, by
+    /// which others tell a member that left from one that was lost.
     pub fn leave(&mut self, now: Duration, out: &mut Out) {
         if self.standing == Standing::Left {
             return;
         }
+        self.set_draining(now, true, out);
         self.step(now, out, |foca, effects| foca.leave_cluster(effects));
         self.standing = Standing::Left;
         out.changes.push(Change::Left);

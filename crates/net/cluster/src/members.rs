@@ -39,6 +39,13 @@ pub struct Conflict {
     pub hidden: Arc<Member>,
 }
 
+impl Lost {
+    /// Whether it had said that it goes.
+    pub fn has_left(&self) -> bool {
+        self.member.draining
+    }
+}
+
 impl Members {
     /// The live members, by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Member>> {
@@ -75,6 +82,14 @@ impl Members {
 
     pub fn conflicts(&self) -> &[Conflict] {
         &self.conflicts
+    }
+
+    /// The process that is taken for `member` in its place, because it claims the same name, address or id and was
+    /// started later.
+    pub fn rival_of(&self, member: &Member) -> Option<&Arc<Member>> {
+        let is =
+            |hidden: &Member| (hidden.id, &hidden.name, &hidden.address) == (member.id, &member.name, &member.address);
+        self.conflicts.iter().find(|conflict| is(&conflict.hidden)).map(|conflict| &conflict.kept)
     }
 
     /// Of those that share an address or an id, the one that wins is listed. So a member that came back under another
@@ -195,5 +210,9 @@ mod tests {
         let mut claims: Vec<_> = members.conflicts().iter().map(|c| (c.claim(), c.hidden.name.as_str())).collect();
         claims.sort_unstable();
         assert_eq!(claims, [("address", "old"), ("id", "original")]);
+        for conflict in members.conflicts() {
+            assert_eq!(members.rival_of(&conflict.hidden), Some(&conflict.kept));
+            assert_eq!(members.rival_of(&conflict.kept), None);
+        }
     }
 }

@@ -17,10 +17,14 @@ struct Process {
 }
 
 fn start(network: &Network, host: u64, cluster: &str) -> Process {
+    start_as(&format!("m-{host}"), network, host, cluster)
+}
+
+fn start_as(name: &str, network: &Network, host: u64, cluster: &str) -> Process {
     let address = format!("127.0.0.{host}:4100");
     let member = Member {
         id: host,
-        name: format!("m-{host}"),
+        name: name.to_owned(),
         role: Role::Ingester,
         zone: "a".to_owned(),
         address: address.clone(),
@@ -72,12 +76,16 @@ async fn five_find_each_other_and_notice_what_happens() {
         until(process, "all see who left", |members| members.len() == 4).await;
     }
 
+    processes[3].membership.set_draining(false).await.expect("it runs");
+    for process in &processes {
+        until(process, "it stays", |m| m.by_name("m-4").is_some_and(|member| !member.draining)).await;
+    }
     processes.pop().expect("four").driver.abort();
     for process in &processes {
         until(process, "all notice who was killed", |members| members.len() == 3).await;
         let members = process.membership.members().borrow().clone();
-        let down: Vec<&str> = members.down().iter().map(|lost| lost.member.name.as_str()).collect();
-        assert_eq!(down, ["m-4", "m-5"]);
+        let down: Vec<_> = members.down().iter().map(|lost| (lost.member.name.as_str(), lost.has_left())).collect();
+        assert_eq!(down, [("m-4", false), ("m-5", true)]);
     }
 
     // The same name and address with a new id and nothing remembered.
@@ -90,6 +98,25 @@ async fn five_find_each_other_and_notice_what_happens() {
     let stats = processes[0].membership.stats();
     assert!(stats.sent > 10 && stats.received > 10 && stats.refused.foreign > 0, "{stats:?}");
     assert_eq!(stats.dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_with_one_name_one_knows_that_it_does_not_count() {
+    let network = Network::default();
+    let twins = [1, 2].map(|host| start_as("m", &network, host, "ouro"));
+    let me = |host: u64| (host, format!("127.0.0.{host}:4100"));
+    let yields = |of: usize| {
+        let (id, address) = me(of as u64 + 1);
+        let rival = me(2 - of as u64).1;
+        let (twin, name, zone, version) = (&twins[of], "m".to_owned(), "a".to_owned(), "0.1.0".to_owned());
+        let member = Member { id, name, role: Role::Ingester, zone, address, version, incarnation: 0, draining: false };
+        let told = move |m: &Arc<Members>| m.rival_of(&member).is_some_and(|held| held.address == rival);
+        async move { until(twin, "one knows", told).await }
+    };
+    tokio::select! {
+        () = yields(0) => {}
+        () = yields(1) => {}
+    }
 }
 
 #[tokio::test(start_paused = true)]

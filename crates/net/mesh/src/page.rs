@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use cluster::{Member, Members};
 use placement::Table;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -33,16 +34,22 @@ pub fn router(page: Page) -> Router {
         .with_state(page)
 }
 
-/// 200 once it knows the shards, so that it can do its part.
 async fn ready(State(page): State<Page>) -> (StatusCode, String) {
-    let (shards, members) = (page.table.borrow().writable(), page.mesh.members().borrow().len());
-    match shards.logs + shards.metrics {
-        0 => {
-            let text = format!("not ready: no shard is known yet; {members} live members of the cluster are\n");
-            (StatusCode::SERVICE_UNAVAILABLE, text)
-        }
-        _ => (StatusCode::OK, "ready\n".to_owned()),
+    let (shards, members) = (page.table.borrow().writable(), page.mesh.members().borrow().clone());
+    match unready(page.mesh.me(), &members, shards.logs + shards.metrics) {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+        None => (StatusCode::OK, "ready\n".to_owned()),
     }
+}
+
+/// Nothing once it knows shards, so that it can do its part, and others take it for who it is.
+fn unready(me: &Member, members: &Members, shards: u32) -> Option<String> {
+    if let Some(rival) = members.rival_of(me) {
+        let (name, at) = (&rival.name, &rival.address);
+        return Some(format!("{name} at {at} was started later and is taken for this member (cluster.member)"));
+    }
+    let live = members.len();
+    (shards == 0).then(|| format!("no shard is known yet; {live} live members of the cluster are"))
 }
 
 async fn metrics(State(page): State<Page>) -> impl IntoResponse {
@@ -87,7 +94,8 @@ fn html(overview: &Overview) -> String {
         );
     }
     for lost in overview.members.down() {
-        let _ = write!(out, "<tr class=bad><td>{}<td colspan=4><td>lost", escape(&lost.member.name));
+        let (class, state) = if lost.has_left() { ("soft", "left") } else { ("bad", "lost") };
+        let _ = write!(out, "<tr class={class}><td>{}<td colspan=4><td>{state}", escape(&lost.member.name));
     }
     out.push_str("</table><h2>Shards</h2><table><tr><th>shard<th>leader<th>term<th>entries<th>replicas (lag)<th>");
     for group in &overview.groups {

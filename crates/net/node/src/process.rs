@@ -2,7 +2,6 @@
 
 use crate::node::Node;
 use clap::Parser;
-use serde::{Serialize, de::DeserializeOwned};
 use settings::Sources;
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -31,7 +30,10 @@ struct Args {
 }
 
 /// Settings of a process.
-pub trait ProcessSettings: Default + Serialize + DeserializeOwned {
+pub trait ProcessSettings: Sized {
+    /// Reads them; the text of an error names the key and where it stands.
+    fn load(sources: &Sources) -> Result<Self, String>;
+
     fn log(&self) -> &telemetry::Settings;
 
     /// Says what is wrong beyond types.
@@ -51,8 +53,7 @@ where
 {
     let args = Args::parse_from(line);
     let sources = Sources::default().file(args.config.as_deref()).environment();
-    let loaded = sources.load::<S>().map_err(|e| e.to_string());
-    let settings = match loaded.and_then(|settings| settings.check().map(|()| settings)) {
+    let settings = match S::load(&sources).and_then(|settings| settings.check().map(|()| settings)) {
         Ok(settings) => settings,
         Err(why) => return fail(why, ExitCode::from(BAD_SETTINGS)),
     };

@@ -2,6 +2,7 @@
 //!
 //! Objects are written once under names that are never used again, so nothing here relies on conditional writes.
 
+mod environment;
 mod error;
 mod object;
 mod settings;

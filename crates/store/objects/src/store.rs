@@ -1,16 +1,17 @@
 //! Opens the store that the settings name, and reads, writes, lists and deletes whole objects.
 
+use crate::environment;
 use crate::error::Error;
 use crate::object::Object;
 use crate::settings::Settings;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path, prefix::PrefixStore};
-use std::{path::PathBuf, sync::Arc, time::Duration, time::SystemTime};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration, time::SystemTime};
 use url::Url;
 
 /// A bucket, or a folder that stands for one. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     /// Set when objects are plain files, which are then read without the detour through async.
@@ -38,8 +39,10 @@ impl Store {
             let folder = url.to_file_path().map_err(|()| bad("not an absolute path".into()))?;
             return Store::local(&folder, settings.timeout);
         }
-        let (inner, prefix) =
-            object_store::parse_url_opts(&url, settings.options.iter()).map_err(|e| bad(e.to_string()))?;
+        // Variables that are not UTF-8 are none of a store's.
+        let variables = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        let options = environment::merge(url.scheme(), variables, &settings.options);
+        let (inner, prefix) = object_store::parse_url_opts(&url, options).map_err(|e| bad(e.to_string()))?;
         let inner: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(inner, prefix));
         Ok(Store { inner, folder: None, timeout: settings.timeout })
     }
@@ -134,6 +137,13 @@ impl Store {
             Ok(Err(error)) => Err(Error::Failed { operation, name: name.to_owned(), why: error.to_string() }),
             Err(_) => Err(Error::Timeout { operation, name: name.to_owned(), limit: self.timeout }),
         }
+    }
+}
+
+/// By its name alone: the inner stores show the ids of their keys.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.describe()).finish()
     }
 }
 

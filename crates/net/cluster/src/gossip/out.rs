@@ -19,7 +19,7 @@ pub struct Out {
 pub enum Change {
     /// A member has come, or has come back.
     Up(Arc<Member>),
-    /// A member left, or was lost.
+    /// A member left, which it does draining, or was lost.
     Down(Arc<Member>),
     /// A member has something new to say of itself, or was started again.
     Replaced { old: Arc<Member>, new: Arc<Member> },

@@ -128,6 +128,9 @@ fn log(change: Change) {
         Change::Up(member) => {
             tracing::info!(member = member.name, role = %member.role, address = member.address, "a member is up");
         }
+        Change::Down(member) if member.draining => {
+            tracing::info!(member = member.name, address = member.address, "a member has left");
+        }
         Change::Down(member) => {
             tracing::warn!(member = member.name, address = member.address, "a member is down");
         }

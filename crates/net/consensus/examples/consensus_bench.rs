@@ -1,4 +1,4 @@
-//! Logs 1 GB in 64 groups on one node and on three: `cargo run --release -p ouro-consensus --example bench`.
+//! Logs 1 GB in 64 groups on one node and on three: `cargo run --release -p ouro-consensus --example consensus_bench`.
 //!
 //! Three nodes share this process and its cores, so their CPU is that of three replicas. Numbers: entry size and
 //! concurrency, MB/s, CPU-seconds per GB (all replicas), syncs, the median and 99th percentile of a proposal, and the

@@ -1,6 +1,6 @@
 //! Appends rounds over many groups, reopens, reads at random; prints MB/s, CPU seconds a GB and milliseconds.
 //!
-//! `bench [--gb 4] [--round 1048576] [--groups 64] [--spread 64] [--keep 0] [--dir /tmp] [--no-sync]`
+//! `journal_bench [--gb 4] [--round 1048576] [--groups 64] [--spread 64] [--keep 0] [--dir /tmp] [--no-sync]`
 //! `--spread`: entries a round, each of another group. `--keep n`: compact so that n GB stay, and segments recycle.
 
 use bytes::Bytes;
