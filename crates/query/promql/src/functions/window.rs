@@ -48,12 +48,14 @@ impl<'a> Window<'a> {
 
     /// The first sample: time, start time, value.
     pub fn first(&self) -> Option<(i64, i64, Point<'a>)> {
-        self.points().next()
+        self.points_from(0, 0).next()
     }
 
     pub fn last(&self) -> Option<(i64, i64, Point<'a>)> {
-        let (floats, histograms) = (self.times.len().checked_sub(1), self.histograms.len().checked_sub(1));
-        self.points_from(floats.unwrap_or(0), histograms.unwrap_or(0)).last()
+        let (floats, histograms) = (self.times.len().saturating_sub(1), self.histograms.len().saturating_sub(1));
+        let mut points = self.points_from(floats, histograms);
+        let last = points.next();
+        points.next().or(last)
     }
 
     /// The last two samples, when there are as many.

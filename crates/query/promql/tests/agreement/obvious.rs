@@ -9,6 +9,8 @@ use ouro_promql::{
 use std::collections::BTreeMap;
 
 type Vector = BTreeMap<Labels, f64>;
+/// A series' labels, the samples of its window, and where that ends.
+type Looked = (Labels, Vec<(i64, f64)>, i64);
 
 fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
@@ -26,7 +28,7 @@ fn nameless(labels: &Labels) -> Labels {
 }
 
 /// Each matching series with its samples in `(time - length, time]`.
-fn windows(all: &[Series], selector: &Selector, length: i64, time: i64) -> Option<Vec<(Labels, Vec<(i64, f64)>, i64)>> {
+fn windows(all: &[Series], selector: &Selector, length: i64, time: i64) -> Option<Vec<Looked>> {
     let base = match selector.shift.at {
         None => time,
         Some(At::Time(at)) => at,
