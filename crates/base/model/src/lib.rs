@@ -6,6 +6,7 @@ pub mod histogram;
 pub mod id;
 pub mod labels;
 pub mod matcher;
+pub mod pattern;
 pub mod range;
 pub mod reason;
 pub mod role;

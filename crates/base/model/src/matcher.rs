@@ -1,7 +1,6 @@
 //! Label matchers, as PromQL and LogQL selectors write them.
 
-use crate::Labels;
-use regex::Regex;
+use crate::{Labels, pattern::Pattern};
 use std::{fmt, sync::Arc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +29,7 @@ pub struct Matcher {
     pub name: String,
     pub op: MatchOp,
     pub value: String,
-    regex: Option<Arc<Regex>>,
+    pattern: Option<Arc<Pattern>>,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,29 +40,22 @@ pub struct RegexError {
     pub why: String,
 }
 
-/// The largest compiled regular expression, in bytes. A larger one is refused instead of compiled.
-const REGEX_SIZE: usize = 4 << 20;
-
 impl Matcher {
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Matcher, RegexError> {
         let (name, value) = (name.into(), value.into());
-        let regex = match op {
+        let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => {
-                let anchored = format!("^(?s:{value})$");
-                let built = regex::RegexBuilder::new(&anchored).size_limit(REGEX_SIZE).build();
-                Some(Arc::new(built.map_err(|e| RegexError {
-                    name: name.clone(),
-                    pattern: value.clone(),
-                    why: e.to_string(),
-                })?))
-            }
+            MatchOp::Regex | MatchOp::NotRegex => Some(Arc::new(Pattern::new(&value).map_err(|e| RegexError {
+                name: name.clone(),
+                pattern: value.clone(),
+                why: e.to_string(),
+            })?)),
         };
-        Ok(Matcher { name, op, value, regex })
+        Ok(Matcher { name, op, value, pattern })
     }
 
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Matcher {
-        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
     }
 
     /// Whether a label value meets the condition.
@@ -71,8 +63,17 @@ impl Matcher {
         match self.op {
             MatchOp::Equal => value == self.value,
             MatchOp::NotEqual => value != self.value,
-            MatchOp::Regex => self.regex.as_ref().is_some_and(|r| r.is_match(value)),
-            MatchOp::NotRegex => self.regex.as_ref().is_some_and(|r| !r.is_match(value)),
+            MatchOp::Regex => self.pattern.as_ref().is_some_and(|p| p.matches(value)),
+            MatchOp::NotRegex => self.pattern.as_ref().is_some_and(|p| !p.matches(value)),
+        }
+    }
+
+    /// The values that meet the condition, sorted, where they can be listed: what an index can look up.
+    pub fn values(&self) -> Option<&[String]> {
+        match self.op {
+            MatchOp::Equal => Some(std::slice::from_ref(&self.value)),
+            MatchOp::Regex => self.pattern.as_ref()?.texts(),
+            MatchOp::NotEqual | MatchOp::NotRegex => None,
         }
     }
 

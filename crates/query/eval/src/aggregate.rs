@@ -257,7 +257,12 @@ impl<'a> Aggregation<'a> {
             self.state[group].drop_name |= column.drop_name;
             return Ok(group);
         }
-        self.budget.charge(self.steps * 24 + 2 * labels.packed().len() + 160)?;
+        let step = match self.op {
+            op if op.picks() || op == Op::Quantile => size_of::<Vec<f64>>(),
+            Op::CountValues => 0,
+            op => Fold::size_of_step(op),
+        };
+        self.budget.charge(self.steps * step + 2 * labels.packed().len() + 160)?;
         let kind = match self.op {
             Op::Quantile => Kind::Values(vec![Vec::new(); self.steps]),
             Op::CountValues => Kind::Counts(HashMap::new()),

@@ -48,6 +48,10 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub fn used(&self) -> usize {
         self.used.get()
     }

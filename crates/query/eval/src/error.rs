@@ -18,7 +18,7 @@ pub enum EvalError {
     #[error("the query was cancelled or took longer than its deadline")]
     Cancelled,
     #[error(
-        "the query needs more than {limit} bytes of memory (limits.query_memory is {limit}); ask for fewer series or fewer steps"
+        "the query needs more than {limit} bytes of memory (limits.query_memory is {limit}); narrow its selectors, its time range or its number of steps"
     )]
     Memory { limit: usize },
     #[error("exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX)", thousands(*limit))]

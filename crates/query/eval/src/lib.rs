@@ -5,7 +5,7 @@
 //!
 //! The parts, in the order data meets them:
 //! [`source`] gives rows; [`column`] holds one output series over all steps of a query; [`histogram`] is the
-//! arithmetic of native histograms; [`aggregate`] folds columns into groups; [`binary`] combines two sets of columns;
+//! arithmetic of native histograms; [`merged`] puts columns together by labels; [`aggregate`] folds columns into groups; [`binary`] combines two sets of columns;
 //! [`note`] collects warnings; [`budget`] bounds memory and time; [`value`] is what a query answers.
 
 pub mod aggregate;
@@ -14,6 +14,7 @@ pub mod budget;
 pub mod column;
 pub mod error;
 pub mod histogram;
+pub mod merged;
 pub mod note;
 pub mod number;
 pub mod source;

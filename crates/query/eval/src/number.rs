@@ -16,13 +16,8 @@ impl Kahan {
 
     pub fn add(&mut self, value: f64) {
         let total = self.sum + value;
-        if total.is_infinite() {
-            self.compensation = 0.0;
-        } else if self.sum.abs() >= value.abs() {
-            self.compensation += (self.sum - total) + value;
-        } else {
-            self.compensation += (value - total) + self.sum;
-        }
+        let (large, small) = if self.sum.abs() >= value.abs() { (self.sum, value) } else { (value, self.sum) };
+        self.compensation = if total.is_infinite() { 0.0 } else { self.compensation + ((large - total) + small) };
         self.sum = total;
     }
 

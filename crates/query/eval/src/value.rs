@@ -1,6 +1,6 @@
 //! What a query answers.
 
-use crate::column::{Cell, Column, Grid};
+use crate::column::{Cell, Column, Grid, is_absent};
 use model::{Histogram, Labels};
 use std::sync::Arc;
 
@@ -44,9 +44,18 @@ impl SeriesPoints {
         self.labels.clone().unwrap_or_else(Labels::empty)
     }
 
+    /// About how many bytes this takes in memory, for budgets.
+    pub fn size(&self) -> usize {
+        let buckets = |h: &Histogram| 8 * (h.positive.len() + h.negative.len() + h.positive_spans.len());
+        let histograms: usize = self.histograms.iter().map(|(_, h)| 208 + buckets(h)).sum();
+        80 + 16 * self.points.len() + histograms
+    }
+
     /// The present cells of a column, as points.
     pub fn from_column(column: &Column, grid: Grid) -> SeriesPoints {
-        let mut series = SeriesPoints { labels: Some(column.labels.clone()), ..SeriesPoints::default() };
+        let floats = column.floats().iter().filter(|value| !is_absent(**value)).count();
+        let points = Vec::with_capacity(floats);
+        let mut series = SeriesPoints { labels: Some(column.labels.clone()), points, histograms: Vec::new() };
         for step in 0..grid.steps {
             match column.get(step) {
                 Cell::Absent => {}

@@ -1,9 +1,15 @@
 //! Evaluates a parsed query over a source of series.
 //!
 //! Every expression of vector type streams its series, one [`Column`] over all steps at a time, into whoever asked for
-//! it; selectors pull them from the source one by one. An aggregation therefore holds one input series and its groups,
-//! and only operators that need to see a whole side at once (binary operators, classic quantiles, sorting) keep it,
-//! charged to the query's budget.
+//! it; selectors pull them from the source one by one. An aggregation therefore holds one input series and its groups.
+//! A binary operator holds its "one" side and a bit for each result and step; what it makes goes on at once, so series
+//! of equal labels may come several times, each with other steps. Only classic quantiles, sorting, label functions and
+//! the answer itself keep whole vectors. All of it is charged to the query's budget, and columns are given back as the
+//! answer's points are made of them.
+//!
+//! Functions of windows move along the samples of a series: both ends of a window only grow, and where a counter was
+//! reset is looked up once for the series, so that a step of `rate` costs the same whatever the length of its range.
+//! Equal subexpressions are evaluated once ([`shared`]).
 
 mod aggregate;
 mod binary;
@@ -13,11 +19,13 @@ mod info;
 mod labels;
 mod scalar;
 mod selector;
+mod shared;
 mod subquery;
 mod windows;
 
 use crate::{
     ast::{Edges, Expr, Kind, Position, Span, SpanKind, Type},
+    engine::shared::Shared,
     options::Options,
 };
 use eval::{
@@ -26,22 +34,19 @@ use eval::{
     binary::Op,
     budget::Budget,
     column::{Column, Grid},
+    merged::Merged,
     note::{Note, of_metric},
     source::SeriesSource,
     value::{Answer, InstantSample, SeriesPoints, Value, Warnings},
 };
 use model::Labels;
-use std::{
-    cell::{Cell, RefCell},
-    collections::HashMap,
-};
+use std::cell::{Cell, RefCell};
 
 /// Evaluates a query at one time.
 pub fn instant(source: &dyn SeriesSource, expr: &Expr, at_ms: i64, options: &Options) -> Result<Answer, EvalError> {
     let cancelled = &*options.cancelled;
     let budget = Budget::new(options.max_memory, &cancelled);
-    let engine = Engine::new(source, options, Times { start: at_ms, end: at_ms, step: 0 }, &budget)?;
-    engine.check(expr)?;
+    let engine = Engine::new(source, options, expr, Times { start: at_ms, end: at_ms, step: 0 }, &budget)?;
     let grid = Grid::instant(at_ms);
     let value = match expr.kind_type() {
         Type::Scalar => Value::Scalar(vec![(at_ms, engine.scalar(expr, grid)?[0])]),
@@ -85,8 +90,7 @@ pub fn range(
     }
     let cancelled = &*options.cancelled;
     let budget = Budget::new(options.max_memory, &cancelled);
-    let engine = Engine::new(source, options, Times { start: start_ms, end: end_ms, step: step_ms }, &budget)?;
-    engine.check(expr)?;
+    let engine = Engine::new(source, options, expr, Times { start: start_ms, end: end_ms, step: step_ms }, &budget)?;
     let grid = Grid::range(start_ms, end_ms, step_ms);
     let columns = match expr.kind_type() {
         Type::Scalar => vec![Column::from_floats(Labels::empty(), engine.scalar(expr, grid)?)],
@@ -98,7 +102,16 @@ pub fn range(
             )));
         }
     };
-    let mut series: Vec<SeriesPoints> = columns.iter().map(|c| SeriesPoints::from_column(c, grid)).collect();
+    let mut series = Vec::with_capacity(columns.len());
+    for column in columns {
+        // A column makes place for its points, so the answer is never there twice.
+        let kept = column.size();
+        let points = SeriesPoints::from_column(&column, grid);
+        drop(column);
+        budget.release(kept);
+        budget.charge(points.size())?;
+        series.push(points);
+    }
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(engine.answer(Value::Matrix(series)))
 }
@@ -128,6 +141,9 @@ struct Engine<'a> {
     lookback: i64,
     budget: &'a Budget<'a>,
     warnings: RefCell<Warnings>,
+    /// How many remarks there were, repeated ones too.
+    remarks: Cell<u64>,
+    shared: Shared,
     /// Find out for each histogram sample whether its counter was reset: set below functions that only want counts and
     /// sums, where aggregations tell about contradictions.
     hints: Cell<bool>,
@@ -142,6 +158,7 @@ impl<'a> Engine<'a> {
     fn new(
         source: &'a dyn SeriesSource,
         options: &'a Options,
+        expr: &Expr,
         query: Times,
         budget: &'a Budget<'a>,
     ) -> Result<Engine<'a>, EvalError> {
@@ -149,7 +166,19 @@ impl<'a> Engine<'a> {
             return Err(EvalError::bad("the time of the query is out of range"));
         }
         let lookback = i64::try_from(options.lookback.as_millis()).unwrap_or(MAX_TIME).min(MAX_TIME);
-        Ok(Engine { source, options, query, lookback, budget, warnings: RefCell::default(), hints: Cell::new(false) })
+        let engine = Engine {
+            source,
+            options,
+            query,
+            lookback,
+            budget,
+            warnings: RefCell::default(),
+            remarks: Cell::new(0),
+            shared: Shared::of(expr),
+            hints: Cell::new(false),
+        };
+        engine.check(expr)?;
+        Ok(engine)
     }
 
     fn answer(self, value: Value) -> Answer {
@@ -209,11 +238,13 @@ impl<'a> Engine<'a> {
 
     fn warn(&self, at: Position, text: impl AsRef<str>) {
         let text = format!("PromQL warning: {} ({}:{})", text.as_ref(), at.line, at.column);
+        self.remarks.set(self.remarks.get() + 1);
         self.warnings.borrow_mut().warn(text);
     }
 
     fn inform(&self, at: Position, text: impl AsRef<str>) {
         let text = format!("PromQL info: {} ({}:{})", text.as_ref(), at.line, at.column);
+        self.remarks.set(self.remarks.get() + 1);
         self.warnings.borrow_mut().inform(text);
     }
 
@@ -238,11 +269,12 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// A grid that fits the budget.
-    fn grid(&self, start: i64, end: i64, step: i64) -> Result<Grid, EvalError> {
+    /// A grid on which an expression fits the budget: each level of it may hold some numbers of all steps at once.
+    fn grid(&self, start: i64, end: i64, step: i64, expr: &Expr) -> Result<Grid, EvalError> {
         let grid = Grid::range(start, end, step);
-        self.budget.charge(grid.steps.saturating_mul(8))?;
-        self.budget.release(grid.steps.saturating_mul(8));
+        let bytes = grid.steps.saturating_mul(8 * (expr.depth as usize + 2));
+        self.budget.charge(bytes)?;
+        self.budget.release(bytes);
         Ok(grid)
     }
 
@@ -295,7 +327,7 @@ impl<'a> Engine<'a> {
     fn collect(&self, expr: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
         let mut merged = Merged::new(self.budget);
         self.stream(expr, grid, &mut |column| merged.push(column))?;
-        Ok(merged.columns)
+        Ok(merged.into_columns())
     }
 
     /// The series of the whole query, their names dropped where they are to be.
@@ -308,12 +340,19 @@ impl<'a> Engine<'a> {
             }
             merged.push(column)
         })?;
-        Ok(merged.columns)
+        Ok(merged.into_columns())
     }
 
     /// Gives the series of a vector expression to `sink`, one by one. Series with equal labels may come more than once,
     /// each with other steps.
     fn stream(&self, expr: &Expr, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
+        match self.shared.place(expr) {
+            Some(slot) => self.stream_shared(slot, expr, grid, sink),
+            None => self.stream_anew(expr, grid, sink),
+        }
+    }
+
+    fn stream_anew(&self, expr: &Expr, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
         match &expr.kind {
             Kind::Paren(inner) | Kind::Plus(inner) => self.stream(inner, grid, sink),
             Kind::Negate(inner) => self.stream(inner, grid, &mut |mut column| {
@@ -330,34 +369,5 @@ impl<'a> Engine<'a> {
                 Err(EvalError::execution(format!("a {} where an instant vector is needed", expr.kind_type().name())))
             }
         }
-    }
-}
-
-/// Columns by labels.
-struct Merged<'a> {
-    columns: Vec<Column>,
-    by_labels: HashMap<(Labels, bool), usize>,
-    budget: &'a Budget<'a>,
-}
-
-impl<'a> Merged<'a> {
-    fn new(budget: &'a Budget<'a>) -> Merged<'a> {
-        Merged { columns: Vec::new(), by_labels: HashMap::new(), budget }
-    }
-
-    fn push(&mut self, column: Column) -> Result<(), EvalError> {
-        if column.is_empty() {
-            return Ok(());
-        }
-        let key = (column.labels.clone(), column.drop_name);
-        if let Some(&at) = self.by_labels.get(&key) {
-            return self.columns[at]
-                .merge(&column)
-                .map_err(|_| EvalError::execution("vector cannot contain metrics with the same labelset"));
-        }
-        self.budget.charge(column.size() + 64)?;
-        self.by_labels.insert(key, self.columns.len());
-        self.columns.push(column);
-        Ok(())
     }
 }

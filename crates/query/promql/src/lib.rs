@@ -3,7 +3,8 @@
 //! Pure: no storage, no tokio. [`parse`] reads a query into [`ast::Expr`]; [`instant`] and [`range`] evaluate it.
 //!
 //! The parts: [`lexer`] and [`parse`] (text to tree), [`signature`] (the functions and their types), [`engine`]
-//! (trees over a grid of steps, series by series), [`functions`] (what the functions do with a window or a value).
+//! (trees over a grid of steps, series by series), [`functions`] (what the functions do with a window or a value),
+//! [`print`] and [`tree`] (trees to text and to JSON).
 
 pub mod ast;
 pub mod engine;
@@ -12,7 +13,9 @@ pub mod functions;
 pub mod lexer;
 pub mod options;
 pub mod parse;
+pub mod print;
 pub mod signature;
+pub mod tree;
 
 pub use ast::Expr;
 pub use engine::{instant, range};

@@ -2,7 +2,7 @@
 
 use crate::{
     aggregate::Op,
-    column::{Cell, Column},
+    column::{ABSENT, Cell, Column, is_absent},
     histogram::Native,
     note::{Note, Notes, report},
     number::{Deviation, Kahan, Mean},
@@ -18,10 +18,11 @@ pub struct Fold {
     histograms: Vec<Histograms>,
 }
 
+/// One element a step. Where nothing came yet, sums and extremes are [`ABSENT`], which no arithmetic makes.
 enum Numbers {
-    Sums(Vec<Option<Kahan>>),
+    Sums(Vec<Kahan>),
     Means(Vec<Mean>),
-    Extremes(Vec<Option<f64>>),
+    Extremes(Vec<f64>),
     Counts(Vec<f64>),
     Deviations(Vec<Deviation>),
 }
@@ -42,16 +43,29 @@ struct Histograms {
 impl Fold {
     pub fn new(op: Op, steps: usize) -> Fold {
         let numbers = match op {
-            Op::Sum => Numbers::Sums(vec![None; steps]),
+            Op::Sum => Numbers::Sums(vec![Kahan::new(ABSENT); steps]),
             Op::Avg => Numbers::Means(vec![Mean::default(); steps]),
-            Op::Min | Op::Max => Numbers::Extremes(vec![None; steps]),
+            Op::Min | Op::Max => Numbers::Extremes(vec![ABSENT; steps]),
             Op::Stddev | Op::Stdvar => Numbers::Deviations(vec![Deviation::default(); steps]),
             _ => Numbers::Counts(vec![0.0; steps]),
         };
         Fold { op, numbers, histograms: Vec::new() }
     }
 
+    /// How many bytes a step takes, without histograms.
+    pub fn size_of_step(op: Op) -> usize {
+        match op {
+            Op::Sum => size_of::<Kahan>(),
+            Op::Avg => size_of::<Mean>(),
+            Op::Stddev | Op::Stdvar => size_of::<Deviation>(),
+            _ => size_of::<f64>(),
+        }
+    }
+
     pub fn push(&mut self, column: &Column, notes: Notes<'_>) {
+        if !column.has_histograms() {
+            return self.push_floats(column.floats());
+        }
         for step in 0..column.steps() {
             match column.get(step) {
                 Cell::Absent => {}
@@ -61,24 +75,29 @@ impl Fold {
         }
     }
 
+    /// A column without histograms, by far the most frequent case.
+    fn push_floats(&mut self, values: &[f64]) {
+        let is_min = self.op == Op::Min;
+        fn each<T>(all: &mut [T], values: &[f64], mut add: impl FnMut(&mut T, f64)) {
+            for (state, &value) in all.iter_mut().zip(values).filter(|(_, value)| !is_absent(**value)) {
+                add(state, value);
+            }
+        }
+        match &mut self.numbers {
+            Numbers::Sums(sums) => each(sums, values, add_to_sum),
+            Numbers::Means(means) => each(means, values, Mean::add),
+            Numbers::Extremes(extremes) if is_min => each(extremes, values, |best, value| keep_best(best, value, true)),
+            Numbers::Extremes(extremes) => each(extremes, values, |best, value| keep_best(best, value, false)),
+            Numbers::Counts(counts) => each(counts, values, |count, _| *count += 1.0),
+            Numbers::Deviations(deviations) => each(deviations, values, Deviation::add),
+        }
+    }
+
     fn push_float(&mut self, step: usize, value: f64) {
         match &mut self.numbers {
-            Numbers::Sums(sums) => match &mut sums[step] {
-                Some(sum) => sum.add(value),
-                empty => *empty = Some(Kahan::new(value)),
-            },
+            Numbers::Sums(sums) => add_to_sum(&mut sums[step], value),
             Numbers::Means(means) => means[step].add(value),
-            Numbers::Extremes(extremes) => {
-                let keep = match extremes[step] {
-                    None => false,
-                    Some(known) if known.is_nan() => false,
-                    Some(known) if self.op == Op::Min => known <= value || value.is_nan(),
-                    Some(known) => known >= value || value.is_nan(),
-                };
-                if !keep {
-                    extremes[step] = Some(value);
-                }
-            }
+            Numbers::Extremes(extremes) => keep_best(&mut extremes[step], value, self.op == Op::Min),
             Numbers::Counts(counts) => counts[step] += 1.0,
             Numbers::Deviations(deviations) => deviations[step].add(value),
         }
@@ -129,9 +148,9 @@ impl Fold {
         let mut column = Column::new(labels, steps);
         for step in 0..steps {
             let number = match &self.numbers {
-                Numbers::Sums(sums) => sums[step].map(|sum| sum.value()),
+                Numbers::Sums(sums) => (!is_absent(sums[step].sum)).then(|| sums[step].value()),
                 Numbers::Means(means) => (means[step].count() > 0.0).then(|| means[step].value()),
-                Numbers::Extremes(extremes) => extremes[step],
+                Numbers::Extremes(extremes) => (!is_absent(extremes[step])).then_some(extremes[step]),
                 Numbers::Counts(counts) => {
                     (counts[step] > 0.0).then(|| if self.op == Op::Group { 1.0 } else { counts[step] })
                 }
@@ -160,5 +179,20 @@ impl Fold {
             }
         }
         column
+    }
+}
+
+fn add_to_sum(sum: &mut Kahan, value: f64) {
+    match is_absent(sum.sum) {
+        true => *sum = Kahan::new(value),
+        false => sum.add(value),
+    }
+}
+
+/// NaN counts only where there is nothing else; the state of nothing is a NaN too.
+fn keep_best(best: &mut f64, value: f64, is_min: bool) {
+    let better = if is_min { value < *best } else { value > *best };
+    if better || best.is_nan() {
+        *best = value;
     }
 }

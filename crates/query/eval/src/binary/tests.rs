@@ -8,6 +8,7 @@ use super::{
 use crate::{
     budget::Budget,
     column::{ABSENT, Column},
+    merged::Merged,
     number::plain,
 };
 use model::Labels;
@@ -23,14 +24,16 @@ fn columns(side: Side<'_>) -> Vec<Column> {
 fn join(op: Op, matching: &Matching, left: Side<'_>, right: Side<'_>) -> Result<Vec<String>, String> {
     let budget = Budget::new(1 << 20, &|| false);
     let mut join = Join::new(Style { op, truth: false, delay_names: false }, matching, 2, &budget);
+    let mut merged = Merged::new(&budget);
     let (one, many) = if matching.one_is_left() { (left, right) } else { (right, left) };
     for column in columns(one) {
         join.push_one(column).map_err(|e| e.to_string())?;
     }
     for column in columns(many) {
-        join.push_many(&column, &mut |_| {}).map_err(|e| e.to_string())?;
+        join.push_many(&column, &mut |_| {}, &mut |c| merged.push(c)).map_err(|e| e.to_string())?;
     }
-    let mut out: Vec<String> = join.finish(&mut |_| {}).map_err(|e| e.to_string())?.iter().map(text).collect();
+    join.finish(&mut |_| {}, &mut |c| merged.push(c)).map_err(|e| e.to_string())?;
+    let mut out: Vec<String> = merged.into_columns().iter().map(text).collect();
     out.sort();
     Ok(out)
 }

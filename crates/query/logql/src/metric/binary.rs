@@ -8,6 +8,7 @@ use eval::binary::matching::{Join, Style};
 use eval::binary::sets::Present;
 use eval::binary::{self, Cardinality};
 use eval::column::Column;
+use eval::merged::Merged;
 
 impl Evaluation<'_> {
     pub(super) fn binary(&self, binary: &Binary) -> Result<Vec<Column>, Error> {
@@ -56,14 +57,16 @@ impl Evaluation<'_> {
         let matching = matching(binary.matching.as_ref(), false);
         let style = Style { op: operator(binary.op), truth: binary.returns_bool, delay_names: false };
         let mut join = Join::new(style, &matching, self.grid.steps, self.budget);
+        let mut merged = Merged::new(self.budget);
         let (one, many) = if matching.one_is_left() { (left, right) } else { (right, left) };
         for column in one {
             join.push_one(column)?;
         }
         for column in &many {
-            join.push_many(column, &mut |_| {}).map_err(|e| refused(e, &matching))?;
+            join.push_many(column, &mut |_| {}, &mut |c| merged.push(c)).map_err(|e| refused(e, &matching))?;
         }
-        Ok(join.finish(&mut |_| {}).map_err(|e| refused(e, &matching))?)
+        join.finish(&mut |_| {}, &mut |c| merged.push(c)).map_err(|e| refused(e, &matching))?;
+        Ok(merged.into_columns())
     }
 }
 

@@ -50,7 +50,7 @@ impl Engine<'_> {
 impl Engine<'_> {
     /// Whether series of several metrics can lose their names in an expression and become equal, which is an error that
     /// only shows when all of them are seen. Not with names that are dropped at the end.
-    fn may_collide(&self, expr: &Expr) -> bool {
+    pub(super) fn may_collide(&self, expr: &Expr) -> bool {
         let named = |matchers: &[Matcher]| matchers.iter().any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal);
         let bare = matches!(expr.inner().kind, Kind::Selector(_));
         !self.options.delayed_name_removal && !bare && !expr.selectors().into_iter().all(named)

@@ -59,11 +59,8 @@ impl Engine<'_> {
                 let mut join = Join::new(style, matching, grid.steps, self.budget);
                 let (one, many) = if matching.one_is_left() { (left, right) } else { (right, left) };
                 self.stream(one, grid, &mut |column| join.push_one(column))?;
-                self.stream(many, grid, &mut |column| join.push_many(&column, &mut self.notes(expr.at)))?;
-                for column in join.finish(&mut self.notes(expr.at))? {
-                    sink(column)?;
-                }
-                Ok(())
+                self.stream(many, grid, &mut |column| join.push_many(&column, &mut self.notes(expr.at), sink))?;
+                join.finish(&mut self.notes(expr.at), sink)
             }
         }
     }
@@ -82,12 +79,18 @@ impl Engine<'_> {
             return Err(EvalError::execution("not a binary expression"));
         };
         let numbers = self.scalar(number, grid)?;
-        let plain = !op.is_comparison() && !matches!(op, Op::TrimUpper | Op::TrimLower);
+        let plain = !matches!(op, Op::TrimUpper | Op::TrimLower);
+        let filters = op.is_comparison() && !truth;
         self.stream(vector, grid, &mut |mut column| {
             for (step, &number) in numbers.iter().enumerate() {
                 // Two floats are by far the most frequent case.
                 if plain && let Some(value) = column.float(step) {
-                    column.set(step, if turned { op.numbers(number, value) } else { op.numbers(value, number) });
+                    let result = if turned { op.numbers(number, value) } else { op.numbers(value, number) };
+                    match filters {
+                        false => column.set(step, result),
+                        true if result != 1.0 => column.clear(step),
+                        true => {}
+                    }
                     continue;
                 }
                 let cell = column.get(step);

@@ -234,6 +234,15 @@ impl Engine<'_> {
                     })
                 })
             }
+            ("min_over_time" | "max_over_time", [range]) => {
+                let mut extremes = over_time::Extremes::new(name == "max_over_time");
+                self.over(range, grid, sink, true, false, |step, window, remarks| {
+                    if step == 0 {
+                        extremes.clear();
+                    }
+                    over_time::floats(window, remarks, |_, _| extremes.of(window))
+                })
+            }
             (_, [range]) => {
                 let known = crate::functions::over_time::NAMES.contains(&name);
                 if !known {
@@ -264,14 +273,18 @@ impl Engine<'_> {
             let mut column = Column::new(series.labels.clone(), grid.steps);
             column.drop_name = series.drop_name;
             let mut remarks = Remarks::new(series.labels.metric_name());
-            let mut last: Option<Outcome> = None;
-            series.each(|step, window| {
-                let outcome = match (&last, series.is_fixed() && steady) {
-                    (Some(known), true) => known.clone(),
-                    _ => f(step, &window, &mut remarks),
-                };
-                column.copy(step, outcome.as_cell());
-                last = Some(outcome);
+            let repeats = series.is_fixed() && steady;
+            let mut known: Option<Outcome> = None;
+            series.each(|step, window| match &known {
+                Some(known) => column.copy(step, known.as_cell()),
+                None => match f(step, &window, &mut remarks) {
+                    Outcome::Float(value) if !repeats => column.set(step, value),
+                    Outcome::Nothing if !repeats => {}
+                    outcome => {
+                        column.copy(step, outcome.as_cell());
+                        known = repeats.then_some(outcome);
+                    }
+                },
             });
             for remark in remarks.texts {
                 match remark.is_info {

@@ -152,24 +152,37 @@ impl Engine<'_> {
             let floats =
                 has_floats.then_some(bound).flatten().map(|bound| (bound, place(column.labels.with(BUCKET, ""))));
             let natives = column.has_histograms().then(|| place(column.labels.clone()));
-            if let Some((bound, at)) = floats {
-                families[at].buckets.push((bound, column.clone()));
-            }
-            if let Some(at) = natives {
-                families[at].natives.push(column);
+            match (floats, natives) {
+                (Some((bound, buckets)), Some(natives)) => {
+                    families[buckets].buckets.push((bound, column.clone()));
+                    families[natives].natives.push(column);
+                }
+                (Some((bound, at)), None) => families[at].buckets.push((bound, column)),
+                (None, Some(at)) => families[at].natives.push(column),
+                (None, None) => {}
             }
             Ok(())
         })?;
+        // Once for all steps.
+        families.iter_mut().for_each(|family| family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0)));
         Ok(families)
     }
 
     /// What a family has at a step: one of the two kinds, or nothing.
-    fn at_step<'f>(&self, family: &'f Family, step: usize, at: Position) -> Option<Found<'f>> {
-        let buckets: Vec<Bucket> = family
-            .buckets
-            .iter()
-            .filter_map(|(upper, column)| Some(Bucket { upper: *upper, count: column.float(step)? }))
-            .collect();
+    fn at_step<'f>(
+        &self,
+        family: &'f Family,
+        step: usize,
+        at: Position,
+        buckets: &mut Vec<Bucket>,
+    ) -> Option<Found<'f>> {
+        buckets.clear();
+        buckets.extend(
+            family
+                .buckets
+                .iter()
+                .filter_map(|(upper, column)| Some(Bucket { upper: *upper, count: column.float(step)? })),
+        );
         let native = family.natives.iter().find_map(|column| histogram_of(column, step));
         match (native, buckets.is_empty()) {
             (Some(_), false) => {
@@ -177,7 +190,7 @@ impl Engine<'_> {
                 None
             }
             (Some(native), true) => Some(Found::Native(native)),
-            (None, false) => Some(Found::Classic(buckets)),
+            (None, false) => Some(Found::Classic),
             (None, true) => None,
         }
     }
@@ -185,8 +198,9 @@ impl Engine<'_> {
     fn family_quantile(&self, family: &Family, numbers: &[f64], at: Position, grid: Grid) -> Column {
         let mut column = Column::new(family.labels.clone(), grid.steps);
         let metric = family.labels.metric_name();
+        let mut buckets = Vec::with_capacity(family.buckets.len());
         for (step, &q) in numbers.iter().enumerate() {
-            match self.at_step(family, step, at) {
+            match self.at_step(family, step, at, &mut buckets) {
                 None => {}
                 Some(Found::Native(native)) => {
                     let (value, effect) = native.quantile(q);
@@ -200,9 +214,7 @@ impl Engine<'_> {
                     }
                     column.set(step, value);
                 }
-                Some(Found::Classic(mut buckets)) => {
-                    column.set(step, self.classic_quantile(q, &mut buckets, metric, at))
-                }
+                Some(Found::Classic) => column.set(step, self.classic_quantile(q, &mut buckets, metric, at)),
             }
         }
         column
@@ -230,8 +242,9 @@ impl Engine<'_> {
     fn family_fraction(&self, family: &Family, lower: &[f64], upper: &[f64], at: Position, grid: Grid) -> Column {
         let mut column = Column::new(family.labels.clone(), grid.steps);
         let metric = family.labels.metric_name();
+        let mut buckets = Vec::with_capacity(family.buckets.len());
         for step in 0..grid.steps {
-            match self.at_step(family, step, at) {
+            match self.at_step(family, step, at, &mut buckets) {
                 None => {}
                 Some(Found::Native(native)) => {
                     if native.sum.is_nan() && native.count != native.buckets().iter().map(|b| b.count).sum::<f64>() {
@@ -241,7 +254,7 @@ impl Engine<'_> {
                     }
                     column.set(step, native.fraction(lower[step], upper[step]));
                 }
-                Some(Found::Classic(mut buckets)) => {
+                Some(Found::Classic) => {
                     let value = match classic::prepare(&mut buckets) {
                         None => f64::NAN,
                         Some(_) => classic::fraction(lower[step], upper[step], &buckets),
@@ -256,7 +269,8 @@ impl Engine<'_> {
 
 enum Found<'f> {
     Native(&'f Native),
-    Classic(Vec<Bucket>),
+    /// The buckets are where they were asked to be put.
+    Classic,
 }
 
 /// The bound that a label `le` says.

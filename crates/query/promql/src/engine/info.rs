@@ -2,11 +2,12 @@
 
 use crate::{
     ast::{Expr, Kind, Selector, Shift},
-    engine::{Engine, Merged, Sink, selector::What},
+    engine::{Engine, Sink, selector::What},
 };
 use eval::{
     EvalError,
     column::{Column, Grid},
+    merged::Merged,
 };
 use model::{Labels, LabelsBuilder, MatchOp, Matcher, labels::METRIC_NAME};
 use std::collections::{BTreeMap, HashMap};
@@ -63,7 +64,7 @@ impl Engine<'_> {
             }
             results.into_values().try_for_each(|result| merged.push(result))?;
         }
-        merged.columns.into_iter().try_for_each(sink)
+        merged.into_columns().into_iter().try_for_each(sink)
     }
 
     /// All info series by where they come from and by name.

@@ -2,12 +2,13 @@
 
 use crate::{
     ast::{Expr, Kind},
-    engine::{Engine, Merged, Sink},
+    engine::{Engine, Sink},
     lexer::go_quote,
 };
 use eval::{
     EvalError,
     column::{Column, Grid},
+    merged::Merged,
 };
 use model::{Labels, labels::METRIC_NAME};
 use regex::Regex;
@@ -83,7 +84,7 @@ impl Engine<'_> {
             }
             merged.push(column)
         })?;
-        merged.columns.into_iter().try_for_each(sink)
+        merged.into_columns().into_iter().try_for_each(sink)
     }
 }
 

@@ -12,37 +12,49 @@ use eval::{
     value::SeriesPoints,
 };
 use model::{Labels, Series, TimeRange, histogram::ResetHint};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// The samples of one series, stale markers left out.
 pub(super) struct Samples {
     times: Vec<i64>,
     values: Vec<f64>,
     starts: Vec<i64>,
+    /// The places of values that are less than the one before, and what was before each: where counters were reset.
+    drops: (Vec<usize>, Vec<f64>),
     histograms: Vec<HistogramPoint>,
 }
 
 impl Samples {
-    pub(super) fn of(series: &Series) -> Samples {
-        let live: Vec<usize> = (0..series.times.len()).filter(|&i| !is_absent(series.values[i])).collect();
-        let histograms = series.histograms.iter().filter(|h| !is_stale(&h.value));
-        Samples {
-            times: live.iter().map(|&i| series.times[i]).collect(),
-            values: live.iter().map(|&i| series.values[i]).collect(),
-            starts: if series.starts.is_empty() {
-                Vec::new()
-            } else {
-                live.iter().map(|&i| series.starts[i]).collect()
-            },
-            histograms: histograms
-                .map(|h| HistogramPoint { time: h.time, start: h.start, value: Arc::new(Native::from_model(&h.value)) })
-                .collect(),
+    /// Takes the samples as they are; only stale markers make it copy.
+    pub(super) fn of(series: Series) -> Samples {
+        let Series { mut times, mut values, mut starts, histograms, .. } = series;
+        if values.iter().any(|value| is_absent(*value)) {
+            let live: Vec<bool> = values.iter().map(|value| !is_absent(*value)).collect();
+            retain(&mut times, &live);
+            retain(&mut values, &live);
+            retain(&mut starts, &live);
         }
+        let histograms = histograms.iter().filter(|h| !is_stale(&h.value));
+        let histograms = histograms
+            .map(|h| HistogramPoint { time: h.time, start: h.start, value: Arc::new(Native::from_model(&h.value)) })
+            .collect();
+        Samples { times, values, starts, drops: Default::default(), histograms }.with_drops()
+    }
+
+    fn with_drops(mut self) -> Samples {
+        for (before, pair) in self.values.windows(2).enumerate() {
+            if pair[1] < pair[0] {
+                self.drops.0.push(before + 1);
+                self.drops.1.push(pair[0]);
+            }
+        }
+        self
     }
 
     /// The cells of a subquery's column, as if they were samples.
     fn of_column(column: &Column, grid: Grid) -> Samples {
-        let mut samples = Samples { times: Vec::new(), values: Vec::new(), starts: Vec::new(), histograms: Vec::new() };
+        let (times, values, starts, histograms) = Default::default();
+        let mut samples = Samples { times, values, starts, drops: Default::default(), histograms };
         for step in 0..grid.steps {
             match column.get(step) {
                 Cell::Absent => {}
@@ -56,29 +68,39 @@ impl Samples {
                 }
             }
         }
-        samples
+        samples.with_drops()
     }
 
     /// Everything, as one window.
     pub(super) fn all(&self) -> Window<'_> {
-        self.window(0..self.times.len(), 0..self.histograms.len(), (i64::MIN, i64::MAX))
+        let drops = 0..self.drops.0.len();
+        self.window(0..self.times.len(), drops, 0..self.histograms.len(), (i64::MIN, i64::MAX))
     }
 
     fn window(
         &self,
-        floats: std::ops::Range<usize>,
-        histograms: std::ops::Range<usize>,
+        floats: Range<usize>,
+        drops: Range<usize>,
+        histograms: Range<usize>,
         bounds: (i64, i64),
     ) -> Window<'_> {
         Window {
             times: &self.times[floats.clone()],
+            offset: floats.start,
             values: &self.values[floats.clone()],
             starts: if self.starts.is_empty() { &[] } else { &self.starts[floats] },
+            drops: Some(&self.drops.1[drops]),
             histograms: &self.histograms[histograms],
             start: bounds.0,
             end: bounds.1,
         }
     }
+}
+
+/// Keeps the elements whose place says so; an empty vector stays empty.
+fn retain<T>(all: &mut Vec<T>, keep: &[bool]) {
+    let mut places = keep.iter();
+    all.retain(|_| places.next().copied().unwrap_or(false));
 }
 
 /// A subquery repeats and skips samples, so what one says about the sample before it no longer holds.
@@ -136,20 +158,28 @@ impl RangeSeries<'_> {
             Edges::Smoothed => (self.spec.lookback, self.spec.lookback),
         };
         let samples = &self.samples;
-        let (mut floats, mut histograms) = (0..0, 0..0);
+        let (mut floats, mut drops, mut histograms) = (0..0, 0..0, 0..0);
         for step in 0..self.grid.steps {
             let end = self.spec.end(self.grid, step);
             let start = end.saturating_sub(self.spec.range);
             let (low, high) = (start.saturating_sub(before), end.saturating_add(after));
             advance(&mut floats, samples.times.len(), |i| samples.times[i], low, high);
             advance(&mut histograms, samples.histograms.len(), |i| samples.histograms[i].time, low, high);
-            each(step, samples.window(floats.clone(), histograms.clone(), (start, end)));
+            // A drop is within the window when both of its samples are.
+            let places = &samples.drops.0;
+            while drops.end < places.len() && places[drops.end] < floats.end {
+                drops.end += 1;
+            }
+            while drops.start < drops.end && places[drops.start] <= floats.start {
+                drops.start += 1;
+            }
+            each(step, samples.window(floats.clone(), drops.clone(), histograms.clone(), (start, end)));
         }
     }
 }
 
 /// Moves a range of indexes so that it holds the times in `(low, high]`; both only grow from call to call.
-fn advance(range: &mut std::ops::Range<usize>, len: usize, time: impl Fn(usize) -> i64, low: i64, high: i64) {
+fn advance(range: &mut Range<usize>, len: usize, time: impl Fn(usize) -> i64, low: i64, high: i64) {
     while range.end < len && time(range.end) <= high {
         range.end += 1;
     }
@@ -178,24 +208,23 @@ impl Engine<'_> {
             Kind::Range(selector, range) => {
                 let spec = self.spec(&selector.shift, self.positive_millis(range)?, selector.edges, grid)?;
                 self.load(selector, &spec, grid, &mut |series| {
-                    let samples = Samples::of(&series);
-                    each(RangeSeries { labels: series.labels(), drop_name: false, samples, spec: &spec, grid })
+                    let labels = series.labels();
+                    each(RangeSeries { labels, drop_name: false, samples: Samples::of(series), spec: &spec, grid })
                 })
             }
             Kind::Subquery(subquery) => {
                 let spec = self.spec(&subquery.shift, self.positive_millis(&subquery.range)?, Edges::Plain, grid)?;
                 let inner = self.subquery_grid(subquery, &spec, grid)?;
-                for column in self.collect(&subquery.expr, inner)? {
+                // The samples that are made of a column.
+                let size = inner.steps.saturating_mul(16);
+                self.subquery_series(&subquery.expr, inner, &mut |column| {
+                    self.budget.charge(size)?;
                     let samples = Samples::of_column(&column, inner);
-                    each(RangeSeries {
-                        labels: column.labels,
-                        drop_name: column.drop_name,
-                        samples,
-                        spec: &spec,
-                        grid,
-                    })?;
-                }
-                Ok(())
+                    let (labels, drop_name) = (column.labels, column.drop_name);
+                    let outcome = each(RangeSeries { labels, drop_name, samples, spec: &spec, grid });
+                    self.budget.release(size);
+                    outcome
+                })
             }
             _ => Err(EvalError::execution(format!("a {} where a range vector is needed", arg.kind_type().name()))),
         }

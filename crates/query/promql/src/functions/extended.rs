@@ -15,7 +15,13 @@ use std::sync::Arc;
 /// A window that holds samples before its start, with only the last one of them, and that only if something follows.
 /// Plain windows stay as they are.
 pub fn anchored<'a>(window: &Window<'a>) -> Window<'a> {
+    if window.times.first().is_none_or(|t| *t > window.start)
+        && window.histograms.first().is_none_or(|h| h.time > window.start)
+    {
+        return *window;
+    }
     let mut window = *window;
+    window.drops = None;
     let floats = window.times.partition_point(|t| *t <= window.start);
     let histograms = window.histograms.partition_point(|h| h.time <= window.start);
     if floats == window.times.len() && histograms == window.histograms.len() {
@@ -28,6 +34,7 @@ pub fn anchored<'a>(window: &Window<'a>) -> Window<'a> {
     let keep_float = usize::from(last_float.is_some() && last_float > last_histogram);
     let keep_histogram = usize::from(last_histogram.is_some() && last_histogram > last_float);
     let floats = floats - keep_float;
+    window.offset += floats;
     window.times = &window.times[floats..];
     window.values = &window.values[floats..];
     window.starts = if window.starts.is_empty() { &[] } else { &window.starts[floats..] };

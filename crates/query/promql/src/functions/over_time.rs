@@ -8,9 +8,9 @@ use eval::{
     number::{Deviation, Kahan, Mean, quantile},
 };
 use model::histogram::ResetHint;
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-/// Applies one of the functions that need nothing but the window.
+/// Applies one of the functions that need nothing but the window. Minimum and maximum have [`Extremes`].
 pub fn apply(name: &str, window: &Window<'_>, remarks: &mut Remarks<'_>) -> Option<Outcome> {
     let seconds = |millis: i64| Outcome::Float(millis as f64 / 1000.0);
     if window.is_empty() {
@@ -21,12 +21,10 @@ pub fn apply(name: &str, window: &Window<'_>, remarks: &mut Remarks<'_>) -> Opti
         "avg_over_time" => total(window, true, remarks),
         "count_over_time" => Outcome::Float(window.len() as f64),
         "present_over_time" => Outcome::Float(1.0),
-        "last_over_time" => point(window.points().last().map(|p| p.2)),
-        "first_over_time" => point(window.points().next().map(|p| p.2)),
-        "ts_of_first_over_time" => window.points().next().map_or(Outcome::Nothing, |p| seconds(p.0)),
-        "ts_of_last_over_time" => window.points().last().map_or(Outcome::Nothing, |p| seconds(p.0)),
-        "min_over_time" => floats(window, remarks, |_, values| fold(values, |best, v| v < best).1),
-        "max_over_time" => floats(window, remarks, |_, values| fold(values, |best, v| v > best).1),
+        "last_over_time" => point(window.last().map(|p| p.2)),
+        "first_over_time" => point(window.first().map(|p| p.2)),
+        "ts_of_first_over_time" => window.first().map_or(Outcome::Nothing, |p| seconds(p.0)),
+        "ts_of_last_over_time" => window.last().map_or(Outcome::Nothing, |p| seconds(p.0)),
         // Of equal extremes the last one counts.
         "ts_of_min_over_time" => {
             floats(window, remarks, |times, values| times[fold(values, |best, v| v <= best).0] as f64 / 1000.0)
@@ -47,6 +45,50 @@ pub fn apply(name: &str, window: &Window<'_>, remarks: &mut Remarks<'_>) -> Opti
         }),
         _ => return None,
     })
+}
+
+/// Minimum or maximum over windows of one series that only move on: the samples that may still become the extreme, best
+/// first, so that a step costs what is new in its window and not what is in it.
+pub struct Extremes {
+    max: bool,
+    /// Places in the series; later ones are worse or equal.
+    candidates: VecDeque<usize>,
+    /// Samples before this place were looked at.
+    seen: usize,
+}
+
+impl Extremes {
+    pub fn new(max: bool) -> Extremes {
+        Extremes { max, candidates: VecDeque::new(), seen: 0 }
+    }
+
+    /// Another series begins.
+    pub fn clear(&mut self) {
+        self.candidates.clear();
+        self.seen = 0;
+    }
+
+    /// The extreme of a window with floats; NaN only when there is nothing else.
+    pub fn of(&mut self, window: &Window<'_>) -> f64 {
+        let (start, end) = (window.offset, window.offset + window.values.len());
+        let value = |place: usize| window.values[place - start];
+        while self.candidates.front().is_some_and(|place| *place < start) {
+            self.candidates.pop_front();
+        }
+        for place in self.seen.max(start)..end {
+            let new = value(place);
+            if new.is_nan() {
+                continue;
+            }
+            while self.candidates.back().is_some_and(|old| if self.max { new > value(*old) } else { new < value(*old) })
+            {
+                self.candidates.pop_back();
+            }
+            self.candidates.push_back(place);
+        }
+        self.seen = end;
+        self.candidates.front().map_or(f64::NAN, |place| value(*place))
+    }
 }
 
 /// `quantile_over_time`
@@ -97,11 +139,18 @@ fn total(window: &Window<'_>, mean: bool, remarks: &mut Remarks<'_>) -> Outcome 
     }
     let Some(first) = window.histograms.first() else {
         let mut sum = Kahan::default();
-        let mut average = Mean::default();
-        for value in window.values {
-            if mean { average.add(*value) } else { sum.add(*value) }
+        window.values.iter().for_each(|value| sum.add(*value));
+        if !mean {
+            return Outcome::Float(sum.value());
         }
-        return Outcome::Float(if mean { average.value() } else { sum.value() });
+        let count = window.values.len() as f64;
+        if sum.sum.is_finite() {
+            // What `Mean` answers when the sum never overflows.
+            return Outcome::Float(sum.sum / count + sum.compensation / count);
+        }
+        let mut average = Mean::default();
+        window.values.iter().for_each(|value| average.add(*value));
+        return Outcome::Float(average.value());
     };
     let mut sum = Native::clone(&first.value);
     let mut observed = Kahan::default();
@@ -128,7 +177,7 @@ fn total(window: &Window<'_>, mean: bool, remarks: &mut Remarks<'_>) -> Outcome 
 }
 
 /// The names that `apply` knows.
-pub const NAMES: [&str; 15] = [
+pub const NAMES: [&str; 13] = [
     "sum_over_time",
     "avg_over_time",
     "count_over_time",
@@ -137,8 +186,6 @@ pub const NAMES: [&str; 15] = [
     "first_over_time",
     "ts_of_first_over_time",
     "ts_of_last_over_time",
-    "min_over_time",
-    "max_over_time",
     "ts_of_min_over_time",
     "ts_of_max_over_time",
     "stddev_over_time",

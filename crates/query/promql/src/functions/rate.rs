@@ -68,7 +68,7 @@ pub fn extrapolated(window: &Window<'_>, how: Difference, remarks: &mut Remarks<
         remarks.warn_of(MIXED);
         return Outcome::Nothing;
     }
-    let (Some((first, start, _)), Some((last, ..))) = (window.points().next(), window.points().last()) else {
+    let (Some((first, start, _)), Some((last, ..))) = (window.first(), window.last()) else {
         return Outcome::Nothing;
     };
     // A counter that began within the window began at zero: that counts like one more sample.
@@ -132,6 +132,10 @@ fn float_difference(window: &Window<'_>, how: Difference, remarks: &mut Remarks<
         return difference;
     }
     if !how.starts || window.starts.is_empty() {
+        if let Some(drops) = window.drops {
+            drops.iter().for_each(|before| difference += before);
+            return difference;
+        }
         for pair in values.windows(2) {
             if pair[1] < pair[0] {
                 difference += pair[0];
@@ -216,12 +220,7 @@ fn histogram_difference(
 
 /// irate and idelta: the difference of the last two samples.
 pub fn latest(window: &Window<'_>, how: Difference, remarks: &mut Remarks<'_>) -> Outcome {
-    let total = window.len();
-    if total < 2 {
-        return Outcome::Nothing;
-    }
-    let mut points = window.points().skip(total - 2);
-    let (Some(before), Some(now)) = (points.next(), points.next()) else { return Outcome::Nothing };
+    let Some([before, now]) = window.last_two() else { return Outcome::Nothing };
     let millis = now.0 - before.0;
     if millis == 0 {
         return Outcome::Nothing;
@@ -272,6 +271,10 @@ pub fn latest(window: &Window<'_>, how: Difference, remarks: &mut Remarks<'_>) -
 
 /// How often the value changed from one sample to the next.
 pub fn changes(window: &Window<'_>) -> Outcome {
+    if window.histograms.is_empty() && !window.is_empty() {
+        let changed = |pair: &&[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
+        return Outcome::Float(window.values.windows(2).filter(changed).count() as f64);
+    }
     count_pairs(window, |(_, _, a), (_, _, b)| match (a, b) {
         (Point::Float(a), Point::Float(b)) => a != b && !(a.is_nan() && b.is_nan()),
         (Point::Histogram(a), Point::Histogram(b)) => !a.same(b),
@@ -281,6 +284,10 @@ pub fn changes(window: &Window<'_>) -> Outcome {
 
 /// How often a counter was reset.
 pub fn resets(window: &Window<'_>, starts: bool, remarks: &mut Remarks<'_>) -> Outcome {
+    let by_value = window.histograms.is_empty() && (!starts || window.starts.is_empty());
+    if let Some(drops) = window.drops.filter(|_| by_value && !window.is_empty()) {
+        return Outcome::Float(drops.len() as f64);
+    }
     count_pairs(window, |before, now| {
         was_reset((before.0, before.1), (now.0, now.1), starts, remarks, || match (before.2, now.2) {
             (Point::Float(a), Point::Float(b)) => b < a,

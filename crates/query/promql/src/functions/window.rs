@@ -8,9 +8,13 @@ use std::sync::Arc;
 pub struct Window<'a> {
     /// Milliseconds.
     pub times: &'a [i64],
+    /// How many floats of the series come before these.
+    pub offset: usize,
     pub values: &'a [f64],
     /// Start timestamps, one for each of `times`, 0 where there is none; or empty.
     pub starts: &'a [i64],
+    /// What was before each value that is less than the one before it, where that is known.
+    pub drops: Option<&'a [f64]>,
     pub histograms: &'a [HistogramPoint],
     /// The window is what comes after this, in milliseconds …
     pub start: i64,
@@ -42,10 +46,42 @@ impl<'a> Window<'a> {
         self.len() == 0
     }
 
+    /// The first sample: time, start time, value.
+    pub fn first(&self) -> Option<(i64, i64, Point<'a>)> {
+        self.points_from(0, 0).next()
+    }
+
+    pub fn last(&self) -> Option<(i64, i64, Point<'a>)> {
+        let (floats, histograms) = (self.times.len().saturating_sub(1), self.histograms.len().saturating_sub(1));
+        let mut points = self.points_from(floats, histograms);
+        let last = points.next();
+        points.next().or(last)
+    }
+
+    /// The last two samples, when there are as many.
+    pub fn last_two(&self) -> Option<[(i64, i64, Point<'a>); 2]> {
+        let (floats, histograms) = (self.times.len().saturating_sub(2), self.histograms.len().saturating_sub(2));
+        let mut found = None;
+        let mut before = None;
+        for point in self.points_from(floats, histograms) {
+            found = before.map(|before| [before, point]);
+            before = Some(point);
+        }
+        found
+    }
+
     /// All samples in the order of time: time, start time, value.
     pub fn points(&self) -> impl Iterator<Item = (i64, i64, Point<'a>)> + use<'a> {
+        self.points_from(0, 0)
+    }
+
+    /// The samples without the first ones of each kind, in the order of time.
+    fn points_from(
+        &self,
+        mut floats: usize,
+        mut histograms: usize,
+    ) -> impl Iterator<Item = (i64, i64, Point<'a>)> + use<'a> {
         let window = *self;
-        let (mut floats, mut histograms) = (0, 0);
         std::iter::from_fn(move || {
             let float = window.times.get(floats);
             let histogram = window.histograms.get(histograms);

@@ -1,0 +1,203 @@
+//! Random queries: a range query answers what instant queries at its steps do, any split of it too, and both what a
+//! slow and obvious evaluator says.
+
+#[path = "agreement/obvious.rs"]
+mod obvious;
+
+use eval::{
+    source::{SeriesIter, SeriesSource, SourceError},
+    value::{SampleValue, Value},
+};
+use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
+use ouro_promql::{Options, instant, parse, range};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+/// Series in memory, each given from the samples of the range that is asked for.
+#[derive(Debug)]
+struct Source(Vec<Series>);
+
+impl SeriesSource for Source {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        let matchers = matchers.to_vec();
+        let chosen = self.0.iter().filter(move |series| Matcher::all(&matchers, &series.labels()));
+        Ok(Box::new(chosen.filter_map(move |series| {
+            let mut cut = Series::new(series.labels());
+            for (time, value) in series.times.iter().zip(&series.values).filter(|(time, _)| range.contains(**time)) {
+                cut.times.push(*time);
+                cut.values.push(*value);
+            }
+            (!cut.is_empty()).then_some(Ok(cut))
+        })))
+    }
+}
+
+/// Values by series and time; NaN written as one bit pattern.
+pub type Points = BTreeMap<(Labels, i64), u64>;
+
+pub fn bits(value: f64) -> u64 {
+    if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() }
+}
+
+fn points(value: Value) -> Points {
+    let mut points = Points::new();
+    match value {
+        Value::Vector(samples) => {
+            for sample in samples {
+                let SampleValue::Float(value) = sample.value else { panic!("only floats here") };
+                points.insert((sample.labels, sample.time_ms), bits(value));
+            }
+        }
+        Value::Matrix(all) => {
+            for series in all {
+                for (time, value) in &series.points {
+                    points.insert((series.labels(), *time), bits(*value));
+                }
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+    points
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        12 => (0..40i32).prop_map(f64::from),
+        2 => -5.0..5.0f64,
+        1 => Just(f64::from_bits(STALE_NAN_BITS)),
+        1 => Just(f64::NAN),
+        1 => Just(f64::INFINITY),
+    ]
+}
+
+/// A sample every ten seconds or so, with gaps.
+fn series(name: &'static str, a: &'static str, b: &'static str) -> impl Strategy<Value = Series> {
+    prop::collection::vec((1_000..25_000i64, value(), prop::bool::weighted(0.05)), 5..60).prop_map(move |samples| {
+        let mut series = Series::new(Labels::from_pairs([(METRIC_NAME, name), ("a", a), ("b", b)]));
+        let mut time = 0;
+        for (wait, value, gap) in samples {
+            time += if gap { 100_000 } else { wait };
+            series.times.push(time);
+            series.values.push(value);
+        }
+        series
+    })
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    (series("m", "1", "x"), series("m", "1", "y"), series("m", "2", "x"), series("n", "1", "x"), series("n", "2", ""))
+        .prop_map(|(a, b, c, d, e)| Source(vec![a, b, c, d, e]))
+}
+
+const WINDOWS: [&str; 16] = [
+    "rate",
+    "increase",
+    "delta",
+    "irate",
+    "idelta",
+    "resets",
+    "changes",
+    "sum_over_time",
+    "avg_over_time",
+    "min_over_time",
+    "max_over_time",
+    "count_over_time",
+    "last_over_time",
+    "stddev_over_time",
+    "deriv",
+    "present_over_time",
+];
+
+fn selector() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["m", "n", "m{b=\"x\"}", "m{a=~\"1|2\"}", "n{a=~\"1.*\"}", "m{b!~\"x|z\"}"])
+        .prop_map(str::to_owned)
+}
+
+fn shift() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["", "", "", "", " offset 20s", " offset -15s", " @ 150"])
+}
+
+fn vector() -> impl Strategy<Value = String> {
+    let window = (prop::sample::select(WINDOWS.to_vec()), selector(), 5..90u32, shift())
+        .prop_map(|(f, selector, seconds, shift)| format!("{f}({selector}[{seconds}s]{shift})"));
+    let leaf = prop_oneof![(selector(), shift()).prop_map(|(s, shift)| s + shift), window];
+    leaf.prop_recursive(3, 12, 2, |inner| {
+        let fold = prop::sample::select(vec![
+            "sum",
+            "avg",
+            "min",
+            "max",
+            "count",
+            "group",
+            "stddev",
+            "topk(2, ",
+            "bottomk(1, ",
+            "quantile(0.3, ",
+        ]);
+        let grouping = prop::sample::select(vec!["", " by (a)", " by (a, b)", " without (b)"]);
+        let op = prop::sample::select(vec!["+", "-", "*", "/", "==", "> bool", "<"]);
+        let set = prop::sample::select(vec!["and on (a)", "or", "unless on (a, b)"]);
+        let matching = prop::sample::select(vec!["on (a, b)", "on (a) group_left ()", "ignoring (b) group_right (b)"]);
+        prop_oneof![
+            3 => (fold, grouping, inner.clone()).prop_map(|(fold, by, arg)| match fold.ends_with(' ') {
+                true => format!("{fold}{arg}){by}"),
+                false => format!("{fold}{by} ({arg})"),
+            }),
+            2 => (inner.clone(), op.clone(), 0..9u8).prop_map(|(a, op, number)| format!("({a}) {op} {number}")),
+            2 => (inner.clone(), op, matching, inner.clone())
+                .prop_map(|(a, op, matching, b)| format!("({a}) {op} {matching} ({b})")),
+            1 => (inner.clone(), set, inner.clone()).prop_map(|(a, set, b)| format!("({a}) {set} ({b})")),
+            1 => inner.clone().prop_map(|a| format!("({a}) / (({a}) + on (a, b) ({a}))")),
+            1 => (prop::sample::select(WINDOWS.to_vec()), inner.clone(), 20..120u32)
+                .prop_map(|(f, arg, seconds)| format!("{f}(({arg})[{seconds}s:7s])")),
+            1 => inner.prop_map(|a| format!("abs(-({a}))")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_range_is_its_instants(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool) {
+        let expr = parse(&text).expect("a query");
+        let options = Options { delayed_name_removal: delayed, ..Options::default() };
+        let end = start + 12 * step;
+        let mut instants = Ok(Points::new());
+        for time in (start..=end).step_by(step as usize) {
+            match (instant(&source, &expr, time, &options), &mut instants) {
+                (Ok(answer), Ok(all)) => all.extend(points(answer.value)),
+                (Err(error), Ok(_)) => instants = Err(error),
+                _ => {}
+            }
+        }
+        match (range(&source, &expr, start, end, step, &options), instants) {
+            (Ok(answer), Ok(want)) => prop_assert_eq!(points(answer.value), want, "{}", text),
+            (Err(_), Err(_)) => return Ok(()),
+            (got, want) => prop_assert!(false, "{}: {:?} and {:?}", text, got, want.map(|_| "an answer")),
+        }
+        let middle = start + 5 * step;
+        let parts = [(start, middle), (middle + step, end)].map(|(from, to)| range(&source, &expr, from, to, step, &options));
+        let parts: Points = parts.into_iter().flat_map(|part| points(part.expect("as the whole").value)).collect();
+        prop_assert_eq!(parts, points(range(&source, &expr, start, end, step, &options).expect("again").value), "{}", text);
+    }
+
+    #[test]
+    fn answers_are_the_obvious_ones(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
+        let expr = parse(&text).expect("a query");
+        let end = start + 12 * step;
+        let Ok(answer) = range(&source, &expr, start, end, step, &Options::default()) else { return Ok(()) };
+        let mut want = Points::new();
+        for time in (start..=end).step_by(step as usize) {
+            let Some(vector) = obvious::vector(&source.0, &expr, time) else { return Ok(()) };
+            want.extend(vector.into_iter().map(|(labels, value)| ((labels, time), bits(value))));
+        }
+        let got = points(answer.value);
+        prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{}", text);
+        for (key, value) in &got {
+            let (got, want) = (f64::from_bits(*value), f64::from_bits(want[key]));
+            let near = got == want || got.is_nan() && want.is_nan() || (got - want).abs() <= 1e-9 * want.abs().max(1.0);
+            prop_assert!(near, "{}: {:?} is {}, not {}", text, key, got, want);
+        }
+    }
+}
