@@ -5,6 +5,7 @@ use crate::checked::Written;
 use crate::distributor::{Distributor, Push, Pushed};
 use crate::error::PushError;
 use crate::meters::add;
+use crate::otlp;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,8 @@ pub fn router(distributor: Arc<Distributor>) -> Router {
         .route("/api/prom/push", post(push_logs))
         .route("/api/v1/push", post(push_metrics))
         .route("/api/v1/write", post(push_metrics))
-        .with_state(distributor)
+        .with_state(distributor.clone())
+        .merge(otlp::router(distributor))
 }
 
 async fn push_logs(State(distributor): State<Arc<Distributor>>, request: Request) -> Response {
@@ -39,7 +41,7 @@ async fn push_metrics(State(distributor): State<Arc<Distributor>>, request: Requ
 }
 
 /// The content as the headers tell it, if they can be read, and what became of the push.
-async fn push(
+pub async fn push(
     distributor: &Arc<Distributor>,
     request: Request,
     parse: impl Fn(&HeaderMap) -> Result<(Content, Encoding), PushError>,
@@ -59,27 +61,19 @@ async fn push(
 
 /// 204, or 400 with what was refused, or the error's own status. `counts`: with the headers of remote write 2.0.
 fn answer(distributor: &Distributor, pushed: Result<Pushed, PushError>, counts: bool) -> Response {
-    let meters = distributor.meters();
-    let (written, error) = match pushed {
-        Ok(Pushed { written, refused: None }) => {
-            add(&meters.pushes_stored, 1);
-            (written, None)
-        }
-        Ok(Pushed { written, refused: Some(text) }) => (written, Some(PushError::Refused { text })),
-        Err(error) => (Written::default(), Some(error)),
-    };
-    let mut response = match &error {
-        None => StatusCode::NO_CONTENT.into_response(),
-        Some(error) => {
-            let status = transport::status::http(error.reason());
-            count(distributor, error, status);
-            (status, format!("{error}\n")).into_response()
+    let written = pushed.as_ref().map_or(Written::default(), |pushed| pushed.written);
+    let mut response = match count_answer(distributor, pushed) {
+        Answered::Stored { refused: None, .. } => StatusCode::NO_CONTENT.into_response(),
+        Answered::Stored { refused: Some(text), .. } => (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response(),
+        Answered::Failed { error, status } => {
+            let mut response = (status, format!("{error}\n")).into_response();
+            if let Some(wait) = retry_after(&error) {
+                response.headers_mut().insert(header::RETRY_AFTER, wait);
+            }
+            response
         }
     };
     let headers = response.headers_mut();
-    if let Some(wait) = error.as_ref().and_then(PushError::retry_after) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
-    }
     if counts {
         headers.insert("x-prometheus-remote-write-samples-written", HeaderValue::from(written.samples));
         headers.insert("x-prometheus-remote-write-histograms-written", HeaderValue::from(written.histograms));
@@ -88,11 +82,44 @@ fn answer(distributor: &Distributor, pushed: Result<Pushed, PushError>, counts: 
     response
 }
 
+/// What became of a push, for its answer.
+pub enum Answered {
+    /// `rows`: how many were refused, and why.
+    Stored {
+        refused: Option<String>,
+        rows: u64,
+    },
+    Failed {
+        error: PushError,
+        status: StatusCode,
+    },
+}
+
+/// Counts the push by its outcome.
+pub fn count_answer(distributor: &Distributor, pushed: Result<Pushed, PushError>) -> Answered {
+    match pushed {
+        Ok(Pushed { refused, refused_rows, .. }) => {
+            let meters = distributor.meters();
+            add(if refused.is_none() { &meters.pushes_stored } else { &meters.pushes_partial }, 1);
+            Answered::Stored { refused, rows: refused_rows }
+        }
+        Err(error) => {
+            let status = transport::status::http(error.reason());
+            count(distributor, &error, status);
+            Answered::Failed { error, status }
+        }
+    }
+}
+
+/// The value of `Retry-After`, if waiting helps.
+pub fn retry_after(error: &PushError) -> Option<HeaderValue> {
+    error.retry_after().map(|wait| HeaderValue::from(whole_seconds(wait)))
+}
+
 fn count(distributor: &Distributor, error: &PushError, status: StatusCode) {
     let meters = distributor.meters();
-    let counter = match (error, error.reason()) {
-        (PushError::Refused { .. }, _) => &meters.pushes_partial,
-        (_, Reason::OverLimit) => &meters.pushes_limited,
+    let counter = match error.reason() {
+        Reason::OverLimit => &meters.pushes_limited,
         _ if status.is_server_error() => &meters.pushes_failed,
         _ => &meters.pushes_refused,
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tenancy::{Admitted, Write};
 use tokio::time::{Instant, timeout_at};
 use wire::error::DecodeError;
+use wire::otlp::Request;
 use wire::prometheus::Version;
 use wire::{gzip, snappy};
 
@@ -24,6 +25,21 @@ pub enum Content {
     LokiJson,
     LokiProtobuf,
     RemoteWrite(Version),
+    Otlp {
+        what: Request,
+        json: bool,
+    },
+    /// OTLP's protobuf behind gRPC's five bytes.
+    OtlpGrpc {
+        what: Request,
+    },
+}
+
+impl Content {
+    /// Whether a body without a content encoding is not compressed.
+    fn comes_plain(self) -> bool {
+        matches!(self, Content::LokiJson | Content::Otlp { .. } | Content::OtlpGrpc { .. })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,12 +100,12 @@ pub fn remote_write_encoding(headers: &HeaderMap) -> Result<Encoding, PushError>
     }
 }
 
-fn encoding(headers: &HeaderMap) -> String {
+pub fn encoding(headers: &HeaderMap) -> String {
     text(headers, header::CONTENT_ENCODING).trim().to_ascii_lowercase()
 }
 
 /// The whole value, the media type in small letters, and the parameter `proto`.
-fn media_type(headers: &HeaderMap) -> (String, String, Option<String>) {
+pub fn media_type(headers: &HeaderMap) -> (String, String, Option<String>) {
     let value = text(headers, header::CONTENT_TYPE);
     let mut parts = value.split(';').map(str::trim);
     let media = parts.next().unwrap_or("").to_ascii_lowercase();
@@ -164,6 +180,24 @@ fn too_large(admitted: &Admitted<Write>, len: u64, exact: bool, name: &'static s
     PushError::TooLarge { tenant: admitted.tenant().clone(), len: ByteSize(len), exact, limit, name }
 }
 
+/// The message of a gRPC body, and how it is compressed; `stated` is what the headers say of compressed messages.
+pub fn unframe(mut body: Bytes, stated: Encoding) -> Result<(Bytes, Encoding), PushError> {
+    let incomplete = |why: &str| PushError::Incomplete { why: why.to_owned() };
+    let [packed, a, b, c, d] = *body.first_chunk::<5>().ok_or_else(|| incomplete("there is no gRPC message"))?;
+    let encoding = match (packed, stated) {
+        (0, _) => Encoding::None,
+        (1, Encoding::Gzip) => Encoding::Gzip,
+        (1, _) => return Err(incomplete("the gRPC message is compressed, but grpc-encoding does not say how")),
+        _ => return Err(incomplete("the gRPC message has unknown flags")),
+    };
+    let len = u32::from_be_bytes([a, b, c, d]) as usize;
+    let message = body.split_off(5);
+    match message.len() == len {
+        true => Ok((message, encoding)),
+        false => Err(incomplete(&format!("the gRPC message states {len} bytes, {} came", message.len()))),
+    }
+}
+
 /// The length that a body states it has once it is decompressed; `None` when only decompressing tells.
 pub fn stated_len(encoding: Encoding, content: Content, body: &[u8]) -> Option<u64> {
     match (encoding, content) {
@@ -193,7 +227,7 @@ pub fn inflate(
         Encoding::Gzip => gzip::decompress(&body, limit).map_err(error)?,
         Encoding::Deflate => gzip::decompress_deflate(&body, limit).map_err(error)?,
         Encoding::Snappy => return from_snappy(body, limit).map_err(error),
-        Encoding::None if content == Content::LokiJson => {
+        Encoding::None if content.comes_plain() => {
             return Ok(Inflated { body: body.into(), payload: None });
         }
         // Loki's protobuf is snappy whether or not a header says so.

@@ -1,5 +1,6 @@
 //! What checking makes of a push, and the words it shares between the signals.
 
+use crate::discard::{Discard, Discarded};
 use crate::known::Known;
 use crate::meters::Meters;
 use bytes::Bytes;
@@ -28,6 +29,24 @@ pub struct Checked {
     pub refused: Refusals,
 }
 
+impl Checked {
+    /// A push of logs without lines.
+    pub fn nothing() -> Checked {
+        Checked {
+            format: Format::LokiPush,
+            body: Vec::new(),
+            payload: None,
+            times: TimeRange::EMPTY,
+            rows: 0,
+            streams: Vec::new(),
+            series: Vec::new(),
+            written: Written::default(),
+            empty: true,
+            refused: Refusals::default(),
+        }
+    }
+}
+
 /// What is stored of a push. Lines count as nothing here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
@@ -47,16 +66,24 @@ pub struct SeriesRows {
 /// How many rows are refused, and why the first of them is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refusals {
-    pub rows: u64,
+    pub rows: Discarded,
     /// Series of which nothing is stored.
     pub series: u64,
     pub first: Option<String>,
 }
 
 impl Refusals {
-    pub fn add(&mut self, rows: u64, text: impl FnOnce() -> String) {
-        self.rows += rows;
-        self.first.get_or_insert_with(text);
+    /// The text of the first gets the word of its reason.
+    pub fn add(&mut self, discard: Discard, rows: u64, text: impl FnOnce() -> String) {
+        self.rows.add(discard, rows);
+        self.first.get_or_insert_with(|| format!("{} [{}]", text(), discard.name()));
+    }
+
+    /// Adds what another part of the same push was refused before.
+    pub fn after(&mut self, earlier: Refusals) {
+        self.rows.merge(&earlier.rows);
+        self.series += earlier.series;
+        self.first = earlier.first.or(self.first.take());
     }
 
     pub fn is_empty(&self) -> bool {

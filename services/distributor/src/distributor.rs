@@ -1,14 +1,16 @@
 //! The way of a push, from its bytes to the answer of the shards.
 
 use crate::append::{Append, AppendError, Appended, Lanes};
-use crate::body::{Content, Encoding, inflate, read, stated_len};
+use crate::body::{Content, Encoding, inflate, read, stated_len, unframe};
 use crate::budget::{Budget, Claim};
 use crate::checked::{Checked, Refusals, Rules, Written};
+use crate::discard::Discard;
 use crate::error::PushError;
 use crate::known::Known;
 use crate::meters::{Meters, add};
 use crate::settings::Settings;
 use crate::tenants::{Tenant, Tenants};
+use crate::translate::{Kind, Translated, translate};
 use crate::{loki, remote_write, route};
 use axum::body::{Body, Bytes};
 use futures::future::join_all;
@@ -40,6 +42,8 @@ pub struct Pushed {
     pub written: Written,
     /// Why not all of it is stored.
     pub refused: Option<String>,
+    /// How many rows are not.
+    pub refused_rows: u64,
 }
 
 /// A push as it came.
@@ -103,6 +107,10 @@ impl Distributor {
         let Push { content, encoding, headers, body } = push;
         let body = read(&headers, body, &admitted, &mut claim, self.settings.read_timeout).await?;
         add(&self.meters.bytes_received, body.len() as u64);
+        let (body, encoding) = match content {
+            Content::OtlpGrpc { .. } => unframe(body, encoding)?,
+            _ => (body, encoding),
+        };
         let received = body.len() as u64;
         // Where only decompressing tells, text is taken to shrink to an eighth.
         let len = stated_len(encoding, content, &body).unwrap_or(8 * received);
@@ -144,7 +152,11 @@ impl Distributor {
             claim.grow_to(received + len)?;
         }
         add(&self.meters.bytes_inflated, len);
-        let checked = self.check(admitted, content, inflated.body, inflated.payload)?;
+        let translated = translate(content, inflated, admitted)?;
+        if translated.is_new {
+            claim.grow_to(received + len + translated.body.len() as u64)?;
+        }
+        let checked = self.check(admitted, translated)?;
         let (signal, rows, written) = (checked.format.signal(), u64::from(checked.rows), checked.written);
         let refused = checked.refused.clone();
         let batches = match checked.empty {
@@ -178,18 +190,18 @@ impl Distributor {
     fn check(
         &self,
         admitted: &Admitted<Write>,
-        content: Content,
-        body: Vec<u8>,
-        payload: Option<Bytes>,
+        Translated { kind, body, payload, refused, .. }: Translated,
     ) -> Result<Checked, PushError> {
-        let signal = if matches!(content, Content::RemoteWrite(_)) { Signal::Metrics } else { Signal::Logs };
+        let signal = if matches!(kind, Kind::RemoteWrite(_)) { Signal::Metrics } else { Signal::Logs };
         let times = times(admitted, signal);
         let rules = Rules { admitted, known: &self.known, meters: &self.meters, times };
-        match content {
-            Content::LokiJson => loki::check(wire::loki::from_json(&body)?, None, &rules),
-            Content::LokiProtobuf => loki::check(body, payload, &rules),
-            Content::RemoteWrite(version) => remote_write::check(body, payload, version, &rules),
-        }
+        let mut checked = match kind {
+            Kind::NoLines => Checked::nothing(),
+            Kind::Loki => loki::check(body, payload, &rules)?,
+            Kind::RemoteWrite(version) => remote_write::check(body, payload, version, &rules)?,
+        };
+        checked.refused.after(refused);
+        Ok(checked)
     }
 
     /// Appends all batches at once. A push of which one shard has stored its part and another has not fails; when its
@@ -210,17 +222,19 @@ impl Distributor {
                 let floats = count.min(written.samples);
                 written.samples -= floats;
                 written.histograms = written.histograms.saturating_sub(count - floats);
-                refused.add(count, || refusal.text);
+                refused.add(Discard::RefusedByShard, count, || refusal.text);
             }
         }
-        add(&self.meters.rows_refused, refused.rows);
+        let count = refused.rows.rows();
+        add(&self.meters.rows_refused, count);
+        self.meters.discarded.count(&refused.rows);
         let stored = if signal == Signal::Logs { &self.meters.lines } else { &self.meters.samples };
         add(stored, rows);
-        let Refusals { rows: count, first, .. } = refused;
+        let Refusals { first, .. } = refused;
         let all = rows + count;
         let refused =
             first.map(|first| if all > 1 { format!("{first} ({count} of {all} rows refused)") } else { first });
-        Ok(Pushed { written, refused })
+        Ok(Pushed { written, refused, refused_rows: count })
     }
 }
 

@@ -20,15 +20,16 @@ pub enum PushError {
         if *exact { "" } else { "over " }
     )]
     TooLarge { tenant: TenantId, len: ByteSize, exact: bool, limit: ByteSize, name: &'static str },
+    #[error("what the push of tenant {tenant} comes to has {len}, its limit is {limit} (limits.max_push_inflated)")]
+    Translated { tenant: TenantId, len: ByteSize, limit: ByteSize },
     #[error("the body cannot be read: {0}")]
     Body(DecodeError),
     #[error(transparent)]
     Json(#[from] JsonError),
+    #[error(transparent)]
+    OtlpJson(#[from] wire::otlp::JsonError),
     #[error("at least one valid stream is required for ingestion")]
     NoStreams,
-    /// Rows were left out; what was good is stored.
-    #[error("{text}")]
-    Refused { text: String },
     #[error(
         "tenant {tenant} sends more than its {rate} a second (limits.ingestion_rate), with {burst} at once \
          (limits.ingestion_burst): this push has {len}"
@@ -55,9 +56,9 @@ impl PushError {
         match self {
             PushError::Tenancy(error) => error.reason(),
             PushError::ContentType { .. } | PushError::ContentEncoding { .. } => Reason::UnsupportedMedia,
-            PushError::TooLarge { .. } => Reason::TooLarge,
+            PushError::TooLarge { .. } | PushError::Translated { .. } => Reason::TooLarge,
             PushError::Body(error) => error.reason(),
-            PushError::Json(_) | PushError::Refused { .. } | PushError::Incomplete { .. } => Reason::BadInput,
+            PushError::Json(_) | PushError::OtlpJson(_) | PushError::Incomplete { .. } => Reason::BadInput,
             PushError::NoStreams => Reason::Unprocessable,
             PushError::Rate { .. } => Reason::OverLimit,
             // Not "over limit": Prometheus drops what is answered with 429, and waits after 503.

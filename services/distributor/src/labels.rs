@@ -1,12 +1,13 @@
 //! Holds label sets to a tenant's limits.
 
 use crate::checked::shorten;
+use crate::discard::Discard;
 use model::labels::METRIC_NAME;
 use tenancy::Limits;
 use wire::error::DecodeError;
 
 /// Why a label set is refused; `None` when it is good.
-pub type Complaint = Option<String>;
+pub type Complaint = Option<(Discard, String)>;
 
 /// Checks labels in any order. `what` names the series for the text.
 fn check_pairs<'a>(
@@ -17,24 +18,27 @@ fn check_pairs<'a>(
 ) -> Complaint {
     if count > limits.max_label_names as usize {
         let most = limits.max_label_names;
-        return Some(format!("{} has {count} labels, the limit is {most} (limits.max_label_names)", what()));
+        let text = format!("{} has {count} labels, the limit is {most} (limits.max_label_names)", what());
+        return Some((Discard::TooManyLabels, text));
     }
     for (name, value) in pairs {
         let (longest, len) = (limits.max_label_name_length, name.len());
         if len > longest as usize {
             let name = shorten(name);
-            return Some(format!(
+            let text = format!(
                 "{} has the label name {name:?} of {len} bytes, the limit is {longest} (limits.max_label_name_length)",
                 what()
-            ));
+            );
+            return Some((Discard::LabelNameTooLong, text));
         }
         let (longest, len) = (limits.max_label_value_length, value.len());
         if len > longest as usize {
-            return Some(format!(
+            let text = format!(
                 "label {name:?} of {} has a value of {len} bytes, the limit is {longest} \
                  (limits.max_label_value_length)",
                 what()
-            ));
+            );
+            return Some((Discard::LabelValueTooLong, text));
         }
     }
     None
@@ -45,10 +49,14 @@ pub fn check_stream(text: &str, limits: &Limits) -> Complaint {
     let what = || format!("stream {}", shorten(text));
     let labels = match wire::loki::parse_labels(text) {
         Ok(labels) => labels,
-        Err(error) => return Some(format!("error parsing labels of stream {}: {error}", shorten(text))),
+        Err(error) => {
+            let text = format!("error parsing labels of stream {}: {error}", shorten(text));
+            return Some((Discard::InvalidLabels, text));
+        }
     };
     if labels.is_empty() {
-        return Some(format!("{} has no labels: at least one label pair is required per stream", what()));
+        let text = format!("{} has no labels: at least one label pair is required per stream", what());
+        return Some((Discard::MissingLabels, text));
     }
     check_pairs(labels.len(), labels.iter(), limits, &what)
 }
@@ -65,20 +73,23 @@ pub fn check_series<'a>(
         match pair {
             Ok(pair) => pairs.push(pair),
             Err(DecodeError::Utf8) => {
-                return Ok(Some(format!("a label of series {} is not valid UTF-8", name_of(pairs))));
+                let text = format!("a label of series {} is not valid UTF-8", name_of(pairs));
+                return Ok(Some((Discard::InvalidLabels, text)));
             }
             Err(error) => return Err(error),
         }
     }
     pairs.sort_unstable();
     if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
-        return Ok(Some(format!("series {} has the label {:?} twice", name_of(pairs), shorten(twice[0].0))));
+        let text = format!("series {} has the label {:?} twice", name_of(pairs), shorten(twice[0].0));
+        return Ok(Some((Discard::DuplicateLabels, text)));
     }
     if !pairs.iter().any(|(name, value)| *name == METRIC_NAME && !value.is_empty()) {
-        return Ok(Some(format!("series {} has no metric name ({METRIC_NAME})", name_of(pairs))));
+        let text = format!("series {} has no metric name ({METRIC_NAME})", name_of(pairs));
+        return Ok(Some((Discard::MissingLabels, text)));
     }
     if pairs.iter().any(|(name, _)| name.is_empty()) {
-        return Ok(Some(format!("series {} has a label without a name", name_of(pairs))));
+        return Ok(Some((Discard::InvalidLabels, format!("series {} has a label without a name", name_of(pairs)))));
     }
     let what = || format!("series {}", name_of(pairs));
     Ok(check_pairs(pairs.len(), pairs.iter().copied(), limits, &what))
@@ -115,7 +126,7 @@ mod tests {
     fn streams_are_held_to_the_limits() {
         let check = |text: &str, words: &[&str]| match check_stream(text, &limits()) {
             None => assert!(words.is_empty(), "{text}: good, but {words:?} expected"),
-            Some(found) => {
+            Some((_, found)) => {
                 assert!(!words.is_empty() && words.iter().all(|w| found.contains(w)), "{text}: {found}")
             }
         };
@@ -128,7 +139,7 @@ mod tests {
         check(r#"{a23456789="1"}"#, &["a23456789", "9 bytes", "8 (limits.max_label_name_length)"]);
         check(r#"{a="123456"}"#, &["\"a\"", "6 bytes", "5 (limits.max_label_value_length)"]);
         let long = format!("{{a=\"{}\"}}", "x".repeat(100_000));
-        assert!(check_stream(&long, &limits()).expect("refused").len() < 600, "an error does not repeat it all");
+        assert!(check_stream(&long, &limits()).expect("refused").1.len() < 600, "an error does not repeat it all");
     }
 
     #[test]
@@ -137,7 +148,7 @@ mod tests {
             let found = check_series(pairs.iter().map(|p| Ok(*p)), &mut Vec::new(), &limits()).expect("reads");
             match found {
                 None => assert!(words.is_empty(), "{pairs:?}: good, but {words:?} expected"),
-                Some(found) => {
+                Some((_, found)) => {
                     assert!(!words.is_empty() && words.iter().all(|w| found.contains(w)), "{pairs:?}: {found}")
                 }
             }
@@ -153,7 +164,7 @@ mod tests {
         check(&[("__name__", "123456")], &["6 bytes", "max_label_value_length"]);
         let bad = [Ok(("__name__", "up")), Err(DecodeError::Utf8)];
         let found = check_series(bad.into_iter(), &mut Vec::new(), &limits()).expect("reads");
-        assert!(found.is_some_and(|text| text.contains("UTF-8") && text.contains("up")));
+        assert!(found.is_some_and(|(_, text)| text.contains("UTF-8") && text.contains("up")));
         assert!(check_series([Err(DecodeError::Truncated)].into_iter(), &mut Vec::new(), &limits()).is_err());
     }
 }

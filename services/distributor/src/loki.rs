@@ -1,6 +1,7 @@
 //! Checks a push of logs: labels, sizes and times. Bad lines and streams are left out, the rest stays as it came.
 
 use crate::checked::{Checked, Refusals, Rules, Written, shorten};
+use crate::discard::Discard;
 use crate::error::PushError;
 use crate::known::Scope;
 use crate::labels::check_stream;
@@ -56,11 +57,11 @@ fn walk(body: &[u8], rules: &Rules<'_>) -> Result<Walked, DecodeError> {
         let key = key(stream.labels);
         if !rules.known.contains(scope, key) {
             add(&rules.meters.labels_checked, 1);
-            if let Some(text) = check_stream(stream.labels, limits) {
+            if let Some((discard, text)) = check_stream(stream.labels, limits) {
                 let lines = stream.entries().try_fold(0, |lines, entry| entry.map(|_| lines + 1))?;
                 walked.cuts.push(Cut { stream: at as u32, entry: None });
                 walked.refused.series += 1;
-                walked.refused.add(lines, || text);
+                walked.refused.add(discard, lines, || text);
                 continue;
             }
             rules.known.insert(scope, key);
@@ -88,7 +89,7 @@ fn walk_stream(
             header.times.include(entry.time);
         } else {
             walked.cuts.push(Cut { stream: at, entry: Some(place as u32) });
-            walked.refused.add(1, || complain(&entry, stream.labels, rules));
+            walked.refused.add(reason(&entry, rules), 1, || complain(&entry, stream.labels, rules));
         }
     }
     Ok(header)
@@ -96,6 +97,15 @@ fn walk_stream(
 
 fn metadata_size(entry: &Entry<'_>) -> Result<usize, DecodeError> {
     entry.metadata().try_fold(0, |size, pair| pair.map(|(name, value)| size + name.len() + value.len()))
+}
+
+fn reason(entry: &Entry<'_>, rules: &LineRules<'_>) -> Discard {
+    match entry {
+        entry if entry.line.len() > rules.max_line => Discard::LineTooLong,
+        entry if entry.time > rules.times.max => Discard::TooNew,
+        entry if entry.time < rules.times.min => Discard::TooOld,
+        _ => Discard::MetadataTooLarge,
+    }
 }
 
 #[cold]

@@ -1,5 +1,6 @@
 //! What a distributor counts.
 
+use crate::discard::DiscardMeters;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telemetry::Exposition;
 
@@ -32,6 +33,8 @@ pub struct Meters {
     pub batches: AtomicU64,
     /// Label sets that were checked because they were not known.
     pub labels_checked: AtomicU64,
+    /// Rows that were refused, by reason.
+    pub discarded: DiscardMeters,
 }
 
 impl Meters {
@@ -59,6 +62,7 @@ impl Meters {
         ] {
             out.counter(name, help, &[], load(counter));
         }
+        self.discarded.write(out);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Checks a remote write: labels, histograms and times. Bad samples and series are left out, the rest stays as it came.
 
 use crate::checked::{Checked, Refusals, Rules, SeriesRows, Written};
+use crate::discard::Discard;
 use crate::error::PushError;
 use crate::known::Scope;
-use crate::labels::{check_series, name_of};
+use crate::labels::{Complaint, check_series, name_of};
 use crate::meters::add;
 use bytes::Bytes;
 use model::TimeRange;
@@ -82,11 +83,11 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn add(&mut self, at: u32, series: &TimeSeries<'a>, known: bool) -> Result<(), DecodeError> {
-        if let Some(text) = self.complain(series, known)? {
+        if let Some((discard, text)) = self.complain(series, known)? {
             self.cuts.push(Refused { series: at, kind: Kind::Series, sample: 0 });
             self.refused.series += 1;
             let rows = series.samples().count() + series.histograms().count();
-            self.refused.add(rows as u64, || text);
+            self.refused.add(discard, rows as u64, || text);
             return Ok(());
         }
         let mut rows = SeriesRows { key: series.key(), rows: 0, times: TimeRange::EMPTY };
@@ -98,7 +99,7 @@ impl<'a> Walk<'_, 'a> {
                     self.written.samples += 1;
                     rows.rows += 1;
                 }
-                false => self.cut(at, Kind::Float, place, self.complain_time(series, sample.time)),
+                false => self.cut_time(at, Kind::Float, place, series, sample.time),
             }
         }
         for (place, sample) in series.histograms().enumerate() {
@@ -108,10 +109,10 @@ impl<'a> Walk<'_, 'a> {
                     self.written.histograms += 1;
                     rows.rows += 1;
                 }
-                Ok(sample) => self.cut(at, Kind::Histogram, place, self.complain_time(series, sample.time)),
+                Ok(sample) => self.cut_time(at, Kind::Histogram, place, series, sample.time),
                 Err(DecodeError::Histogram { why }) => {
                     let text = format!("a histogram of series {} is not valid: {why}", self.name(series));
-                    self.cut(at, Kind::Histogram, place, text);
+                    self.cut(at, Kind::Histogram, place, Discard::InvalidHistogram, text);
                 }
                 Err(error) => return Err(error),
             }
@@ -122,7 +123,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// What is wrong with a series as a whole, if anything is.
-    fn complain(&mut self, series: &TimeSeries<'a>, known: bool) -> Result<Option<String>, DecodeError> {
+    fn complain(&mut self, series: &TimeSeries<'a>, known: bool) -> Result<Complaint, DecodeError> {
         for (part, found) in [
             ("an exemplar", series.exemplars().try_for_each(|exemplar| exemplar.map(drop))),
             ("the help or unit", series.try_metadata().map(drop)),
@@ -130,16 +131,16 @@ impl<'a> Walk<'_, 'a> {
             match found {
                 Ok(()) => {}
                 Err(DecodeError::Utf8) => {
-                    return Ok(Some(format!("{part} of series {} is not valid UTF-8", self.name(series))));
+                    let text = format!("{part} of series {} is not valid UTF-8", self.name(series));
+                    return Ok(Some((Discard::InvalidLabels, text)));
                 }
                 Err(error) => return Err(error),
             }
         }
         if self.version == Version::V2 && series.has_histograms() && series.samples().next().is_some() {
             let name = self.name(series);
-            return Ok(Some(format!(
-                "series {name} has both samples and histograms, which remote write 2.0 rules out"
-            )));
+            let text = format!("series {name} has both samples and histograms, which remote write 2.0 rules out");
+            return Ok(Some((Discard::MixedSamples, text)));
         }
         if known {
             return Ok(None);
@@ -152,9 +153,14 @@ impl<'a> Walk<'_, 'a> {
         Ok(complaint)
     }
 
-    fn cut(&mut self, series: u32, kind: Kind, sample: usize, text: String) {
+    fn cut(&mut self, series: u32, kind: Kind, sample: usize, discard: Discard, text: String) {
         self.cuts.push(Refused { series, kind, sample: sample as u32 });
-        self.refused.add(1, || text);
+        self.refused.add(discard, 1, || text);
+    }
+
+    fn cut_time(&mut self, at: u32, kind: Kind, place: usize, series: &TimeSeries<'_>, time: i64) {
+        let discard = if time > self.rules.times.max { Discard::TooNew } else { Discard::TooOld };
+        self.cut(at, kind, place, discard, self.complain_time(series, time));
     }
 
     #[cold]

@@ -8,5 +8,7 @@ mod gather;
 mod logs;
 #[path = "push/metrics.rs"]
 mod metrics;
+#[path = "push/otlp.rs"]
+mod otlp;
 #[path = "push/shards.rs"]
 mod shards;

@@ -6,9 +6,11 @@
 mod admit;
 mod error;
 mod limits;
+mod otlp;
 mod table;
 
 pub use admit::{Admitted, Read, Write, admit, admit_reads};
 pub use error::TenancyError;
 pub use limits::{Limits, RetentionSettings};
+pub use otlp::{DiscoverySettings, Naming, OtlpSettings};
 pub use table::{LimitTable, Overrides};

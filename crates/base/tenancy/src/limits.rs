@@ -1,5 +1,6 @@
 //! What one tenant may do. Every limit is named in the error that it causes, as `limits.<field>`.
 
+use crate::otlp::{DiscoverySettings, OtlpSettings};
 use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -40,6 +41,10 @@ pub struct Limits {
     pub out_of_order_window: Option<Duration>,
     /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
     pub shards: u32,
+    /// `limits.otlp`: how OTLP is translated.
+    pub otlp: OtlpSettings,
+    /// `limits.discover`: what is found out about log lines.
+    pub discover: DiscoverySettings,
     /// `limits.retention`: how long rows are kept.
     pub retention: RetentionSettings,
     /// `limits.query_memory`: bytes that one query may hold.
@@ -99,6 +104,8 @@ impl Default for Limits {
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
             shards: 1,
+            otlp: OtlpSettings::default(),
+            discover: DiscoverySettings::default(),
             retention: RetentionSettings::default(),
             query_memory: ByteSize::mib(1024),
             query_timeout: Duration::from_secs(120),

@@ -5,12 +5,14 @@
 //! push API. `hash` and `parsed` are not read.
 
 mod builder;
+mod discovered;
 mod json;
 mod labels;
 
 pub use builder::{Builder, sanitize};
+pub use discovered::discover;
 pub use json::{JsonError, from_json};
-pub use labels::{LabelError, parse_labels, quote};
+pub use labels::{LabelError, label_text, parse_labels, quote};
 
 use crate::error::DecodeError;
 use crate::protobuf::{Field, Fields};

@@ -6,7 +6,7 @@
 use crate::error::DecodeError;
 
 /// A cursor over the fields of one message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fields<'a> {
     rest: &'a [u8],
 }
@@ -113,6 +113,22 @@ impl<'a> Field<'a> {
     }
 
     #[inline]
+    pub fn fixed64(&self) -> Result<u64, DecodeError> {
+        match self.value {
+            Value::Fixed64(bits) => Ok(bits),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    #[inline]
+    pub fn fixed32(&self) -> Result<u32, DecodeError> {
+        match self.value {
+            Value::Fixed32(bits) => Ok(bits),
+            _ => Err(WRONG_TYPE),
+        }
+    }
+
+    #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
@@ -147,11 +163,16 @@ impl<'a> Field<'a> {
 
     /// Calls `each` for every number of a repeated double field, packed or not.
     pub fn doubles(&self, mut each: impl FnMut(f64)) -> Result<(), DecodeError> {
+        self.fixed64s(|bits| each(f64::from_bits(bits)))
+    }
+
+    /// Calls `each` for every number of a repeated fixed64 field, packed or not.
+    pub fn fixed64s(&self, mut each: impl FnMut(u64)) -> Result<(), DecodeError> {
         match self.value {
-            Value::Fixed64(bits) => each(f64::from_bits(bits)),
+            Value::Fixed64(bits) => each(bits),
             Value::Bytes(mut packed) => {
                 while !packed.is_empty() {
-                    each(f64::from_bits(u64::from_le_bytes(array(&mut packed)?)));
+                    each(u64::from_le_bytes(array(&mut packed)?));
                 }
             }
             _ => return Err(WRONG_TYPE),

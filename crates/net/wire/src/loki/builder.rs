@@ -51,7 +51,7 @@ impl Builder {
     }
 
     /// Begins an entry, to be followed by `add_metadata` and `end`.
-    pub(super) fn start(&mut self, time: i64, line: &str) {
+    pub(crate) fn start(&mut self, time: i64, line: &str) {
         self.entry.clear();
         self.pair.clear();
         put_uint(&mut self.pair, 1, time.div_euclid(1_000_000_000) as u64);
@@ -60,14 +60,14 @@ impl Builder {
         put_bytes(&mut self.entry, LINE, line.as_bytes());
     }
 
-    pub(super) fn add_metadata(&mut self, name: &str, value: &str) {
+    pub(crate) fn add_metadata(&mut self, name: &str, value: &str) {
         self.pair.clear();
         put_bytes(&mut self.pair, NAME, name.as_bytes());
         put_bytes(&mut self.pair, VALUE, value.as_bytes());
         put_bytes(&mut self.entry, METADATA, &self.pair);
     }
 
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         put_bytes(&mut self.entries, ENTRIES, &self.entry);
     }
 
@@ -77,11 +77,25 @@ impl Builder {
         self
     }
 
+    /// Adds an entry of another body with one more pair of metadata.
+    pub(crate) fn copy_entry_with(&mut self, entry: &Entry<'_>, name: &str, value: &str) -> &mut Builder {
+        self.entry.clear();
+        self.entry.extend_from_slice(entry.message());
+        self.add_metadata(name, value);
+        self.end();
+        self
+    }
+
     /// Adds a whole stream of another body, byte for byte.
     pub fn copy_stream(&mut self, stream: &Stream<'_>) -> &mut Builder {
         self.close();
         put_bytes(&mut self.body, STREAMS, stream.message());
         self
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.body.len() + self.labels.len() + self.entries.len()
     }
 
     /// The uncompressed body.

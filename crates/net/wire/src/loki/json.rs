@@ -4,7 +4,7 @@
 //! description of Loki's push API has it.
 
 use super::Builder;
-use super::labels::quote;
+use super::labels::label_text;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -111,7 +111,7 @@ impl<'de> Visitor<'de> for StreamSeed<'_> {
                 "stream" => {
                     let pairs: BTreeMap<Text<'de>, Text<'de>> =
                         map.next_value().map_err(|e| de::Error::custom(format_args!("streams[{at}].stream: {e}")))?;
-                    labels = Some(label_text(&pairs));
+                    labels = Some(label_text(pairs.iter().map(|(name, value)| (name.0.as_ref(), value.0.as_ref()))));
                 }
                 "values" => map.next_value_seed(ValuesSeed(builder, at))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
@@ -121,21 +121,6 @@ impl<'de> Visitor<'de> for StreamSeed<'_> {
         builder.set_labels(&labels);
         Ok(())
     }
-}
-
-/// Sorted, so that one label set has one text and so one key.
-fn label_text(pairs: &BTreeMap<Text<'_>, Text<'_>>) -> String {
-    let mut text = String::from("{");
-    for (name, value) in pairs {
-        if text.len() > 1 {
-            text.push_str(", ");
-        }
-        text.push_str(&name.0);
-        text.push('=');
-        quote(&mut text, &value.0);
-    }
-    text.push('}');
-    text
 }
 
 impl<'de> Visitor<'de> for ValuesSeed<'_> {

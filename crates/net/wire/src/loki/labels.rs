@@ -175,6 +175,21 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The label text of pairs, which are sorted so that one label set has one text and so one key.
+pub fn label_text<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> String {
+    let mut text = String::from("{");
+    for (name, value) in pairs {
+        if text.len() > 1 {
+            text.push_str(", ");
+        }
+        text.push_str(name);
+        text.push('=');
+        quote(&mut text, value);
+    }
+    text.push('}');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

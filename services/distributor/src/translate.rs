@@ -1,0 +1,99 @@
+//! Makes of every content one of the two bodies that shards store: Loki's push, or remote write.
+
+use crate::body::{Content, Inflated};
+use crate::checked::Refusals;
+use crate::discard::Discard;
+use crate::error::PushError;
+use bytes::Bytes;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tenancy::{Admitted, Write};
+use wire::error::DecodeError;
+use wire::otlp::logs::Mapping;
+use wire::otlp::{self, Request};
+use wire::prometheus::Version;
+
+/// A body as shards store it, not yet checked.
+pub struct Translated {
+    pub kind: Kind,
+    pub body: Vec<u8>,
+    /// The body as it came, if it was compressed by snappy and is what `body` is.
+    pub payload: Option<Bytes>,
+    /// What could not be translated.
+    pub refused: Refusals,
+    /// Whether `body` was written here.
+    pub is_new: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Loki,
+    /// A translation that came out empty: there is nothing to store, and nothing wrong.
+    NoLines,
+    RemoteWrite(Version),
+}
+
+pub fn translate(content: Content, inflated: Inflated, admitted: &Admitted<Write>) -> Result<Translated, PushError> {
+    let limits = admitted.limits();
+    let Inflated { body, payload } = inflated;
+    let new = |kind, body| Translated { kind, body, payload: None, refused: Refusals::default(), is_new: true };
+    Ok(match content {
+        Content::LokiProtobuf if limits.discover.pushes => new(Kind::Loki, discover(body, admitted)?),
+        Content::LokiJson if limits.discover.pushes => {
+            new(Kind::Loki, discover(wire::loki::from_json(&body)?, admitted)?)
+        }
+        Content::LokiJson => new(Kind::Loki, wire::loki::from_json(&body)?),
+        Content::LokiProtobuf => Translated { payload, is_new: false, ..new(Kind::Loki, body) },
+        Content::RemoteWrite(version) => Translated { payload, is_new: false, ..new(Kind::RemoteWrite(version), body) },
+        Content::Otlp { what, json: true } => of_otlp(what, &otlp::from_json(&body, what)?, admitted)?,
+        Content::Otlp { what, json: false } | Content::OtlpGrpc { what } => of_otlp(what, &body, admitted)?,
+    })
+}
+
+fn of_otlp(what: Request, body: &[u8], admitted: &Admitted<Write>) -> Result<Translated, PushError> {
+    let limits = admitted.limits();
+    let limit = limits.max_push_inflated.as_usize();
+    let mut refused = Refusals::default();
+    let (kind, body) = match what {
+        Request::Logs => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let now = i64::try_from(now).unwrap_or(i64::MAX);
+            let mapping = Mapping { otlp: &limits.otlp, discover: &limits.discover, now, limit };
+            let body = otlp::logs::translate(body, mapping).map_err(|error| too_large(error, admitted))?;
+            (if body.is_empty() { Kind::NoLines } else { Kind::Loki }, body)
+        }
+        Request::Metrics => {
+            let translated = otlp::metrics::translate(body, &limits.otlp, limit);
+            let translated = translated.map_err(|error| too_large(error, admitted))?;
+            if let Some(why) = translated.why {
+                refused.add(Discard::NotTranslated, translated.refused, || why);
+            }
+            (Kind::RemoteWrite(Version::V2), translated.body)
+        }
+    };
+    Ok(Translated { kind, body, payload: None, refused, is_new: true })
+}
+
+/// Adds what is found out about the lines of a push.
+fn discover(body: Vec<u8>, admitted: &Admitted<Write>) -> Result<Vec<u8>, PushError> {
+    let limits = admitted.limits();
+    let limit = limits.max_push_inflated.as_usize();
+    let found = match wire::loki::discover(&body, &limits.discover, limit) {
+        Err(DecodeError::Utf8) => {
+            let body = wire::loki::sanitize(&body).map_err(PushError::Body)?;
+            wire::loki::discover(&body, &limits.discover, limit)
+        }
+        found => found,
+    };
+    found.map_err(|error| too_large(error, admitted))
+}
+
+fn too_large(error: DecodeError, admitted: &Admitted<Write>) -> PushError {
+    match error {
+        DecodeError::TooLarge { len, limit } => PushError::Translated {
+            tenant: admitted.tenant().clone(),
+            len: model::ByteSize(len as u64),
+            limit: model::ByteSize(limit as u64),
+        },
+        error => PushError::Body(error),
+    }
+}
