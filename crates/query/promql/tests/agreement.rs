@@ -11,7 +11,7 @@ use eval::{
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
 use ouro_promql::{Options, instant, parse, range};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 /// Series in memory, each given from the samples of the range that is asked for.
 #[derive(Debug)]
@@ -29,6 +29,36 @@ impl SeriesSource for Source {
             }
             (!cut.is_empty()).then_some(Ok(cut))
         })))
+    }
+}
+
+/// Counts how often it is asked.
+struct Counted(Source, Cell<usize>);
+
+impl SeriesSource for Counted {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        self.1.set(self.1.get() + 1);
+        self.0.select(matchers, range)
+    }
+}
+
+#[test]
+fn equal_parts_of_a_query_are_evaluated_once() {
+    let mut series = Series::new(Labels::from_pairs([(METRIC_NAME, "m"), ("a", "1")]));
+    series.times = (0..100).map(|i| i * 1000).collect();
+    series.values = (0..100).map(f64::from).collect();
+    let source = Counted(Source(vec![series]), Cell::new(0));
+    for (text, reads) in [
+        ("sum(rate(m[1m])) / sum(rate(m[1m]))", 1),
+        ("m / (m + m)", 1),
+        ("sum(m) / sum(m offset 10s)", 2),
+        ("sum(m @ 10) / sum(m)", 2),
+        ("max_over_time(sum(m)[1m:10s]) / sum(m)", 2),
+    ] {
+        source.1.set(0);
+        let answer = range(&source, &parse(text).expect("a query"), 60_000, 90_000, 10_000, &Options::default());
+        assert_eq!(points(answer.expect("an answer").value).len(), 4, "{text}");
+        assert_eq!(source.1.get(), reads, "{text}");
     }
 }
 

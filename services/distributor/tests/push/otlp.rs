@@ -37,12 +37,15 @@ fn body(batch: &Batch) -> Vec<u8> {
     snappy::decompress(&batch.payload, 1 << 20).expect("snappy")
 }
 
+/// Headers, a body, and what it is answered.
+type Form<'f> = (&'f [(&'f str, &'f str)], Vec<u8>, &'f [u8]);
+
 #[tokio::test]
 async fn logs_arrive_in_every_form() {
     let want = [("{service_name=\"shop\"}".to_owned(), vec!["one".to_owned(), "two".to_owned()])];
     let body_of = log(&["one", "two"]);
     let bytes = protobuf(&body_of, otlp::Request::Logs);
-    let forms: [(&[(&str, &str)], Vec<u8>, &[u8]); 4] = [
+    let forms: [Form<'_>; 4] = [
         (&[JSON], body_of.to_string().into_bytes(), b"{}"),
         (
             &[("content-type", "application/json; charset=utf-8"), GZIP],

@@ -23,6 +23,8 @@ pub fn routes() -> Router<Querier> {
     let api = Router::new()
         .route("/query", get(query).post(query))
         .route("/query_range", get(query_range).post(query_range))
+        .route("/format_query", get(format_query).post(format_query))
+        .route("/parse_query", get(parse_query).post(parse_query))
         .route("/query_exemplars", get(exemplars).post(exemplars))
         .route("/labels", get(labels).post(labels))
         .route("/label/{name}/values", get(label_values))
@@ -99,6 +101,27 @@ async fn answer_query(read: Read) -> Result<(String, Warnings), QueryError> {
         Ok((prometheus_json::answer(&answer), answer.warnings))
     })
     .await
+}
+
+/// The query as Prometheus writes it. Nobody's rows are read.
+async fn format_query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
+    respond(parsed(read((state, raw, headers, body))).map(|expr| {
+        let mut out = String::new();
+        json::string(&mut out, &promql::print::pretty(&expr));
+        (out, Warnings::default())
+    }))
+}
+
+/// The query as a tree.
+async fn parse_query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
+    respond(
+        parsed(read((state, raw, headers, body)))
+            .map(|expr| (promql::tree::json(&expr).to_string(), Warnings::default())),
+    )
+}
+
+fn parsed(read: Read) -> Result<promql::Expr, QueryError> {
+    parse(read.params.get("query").unwrap_or(""))
 }
 
 async fn query_range(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {

@@ -439,7 +439,8 @@ impl<'s> Translation<'s> {
     fn histogram(&mut self, metric: &Metric, field: &Field<'_>) -> Result<(), DecodeError> {
         let point = self.point(field, HISTOGRAM)?;
         let (mut counts, mut bounds) = (std::mem::take(&mut self.room.counts), std::mem::take(&mut self.room.bounds));
-        (counts.clear(), bounds.clear());
+        counts.clear();
+        bounds.clear();
         let (mut count, mut sum) = (0, None);
         for part in point.fields {
             let part = part?;

@@ -5,6 +5,7 @@ use crate::bytes_io::{Cursor, put_varint};
 use crate::error::{Error, corrupt};
 use hashbrown::HashMap;
 use model::Labels;
+use std::cmp::Ordering;
 
 /// Columns are put into one frame until it has so many bytes.
 const FRAME: usize = 32 << 10;
@@ -220,6 +221,20 @@ impl Column {
         let Some(at) = (number as usize).checked_sub(1) else { return "" };
         let start = if at == 0 { 0 } else { self.ends.get(at - 1).copied().unwrap_or(0) as usize };
         self.ends.get(at).and_then(|&end| self.text.get(start..end as usize)).unwrap_or("")
+    }
+
+    /// The number of a value, if any series has it; the empty text has 0.
+    pub fn find(&self, value: &str) -> Option<u32> {
+        let (mut low, mut high) = (0, self.values() as u32);
+        while low <= high {
+            let middle = low + (high - low) / 2;
+            match self.value(middle).cmp(value) {
+                Ordering::Equal => return Some(middle),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle.checked_sub(1)?,
+            }
+        }
+        None
     }
 
     /// The number of the value that a series has; 0 if it has none.

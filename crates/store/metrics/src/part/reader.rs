@@ -193,8 +193,15 @@ impl Reader {
                 }
                 return Ok(Vec::new());
             };
-            let keep: Vec<bool> =
-                (0..=column.values() as u32).map(|number| matcher.matches(column.value(number))).collect();
+            let keep: Vec<bool> = match matcher.values() {
+                // Values are sorted: few are looked up, all others need not be read.
+                Some(values) => {
+                    let mut keep = vec![false; column.values() + 1];
+                    values.iter().filter_map(|value| column.find(value)).for_each(|at| keep[at as usize] = true);
+                    keep
+                }
+                None => (0..=column.values() as u32).map(|number| matcher.matches(column.value(number))).collect(),
+            };
             if !keep.contains(&true) {
                 return Ok(Vec::new());
             }
