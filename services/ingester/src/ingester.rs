@@ -274,11 +274,11 @@ impl Ingester {
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
             Signal::Logs => match inner.logs.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
                 Err(error) => Err(error),
             },
             Signal::Metrics => match inner.metrics.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
                 Err(error) => Err(error),
             },
         };

@@ -15,6 +15,8 @@ mod partial;
 mod querier;
 mod segments;
 mod settings;
+#[doc(hidden)]
+pub mod simulated;
 mod source;
 mod standalone;
 
