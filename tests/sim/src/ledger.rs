@@ -25,7 +25,11 @@ impl Ledger {
 
     pub fn acked(&self, rows: &[String]) {
         let mut all = self.lock();
-        rows.iter().for_each(|row| drop(all.get_mut(row).map(|row| row.acked = true)));
+        for row in rows {
+            if let Some(row) = all.get_mut(row) {
+                row.acked = true;
+            }
+        }
     }
 
     /// The rows that a read which begins now must find.

@@ -2,7 +2,7 @@
 
 use crate::client;
 use crate::trouble;
-use crate::world::{self, World};
+use crate::world::World;
 use model::Role;
 use querier::simulated::Reader;
 use std::collections::BTreeMap;

@@ -113,7 +113,7 @@ pub fn name(number: usize) -> String {
 /// Where a process of this name is.
 pub fn address(name: &str) -> String {
     let number: u32 = name[1..].parse().unwrap_or(0);
-    let network = if name.starts_with('i') { 1 } else { 2 };
+    let network = name.bytes().next().unwrap_or(0);
     format!("10.0.{network}.{}:4100", number + 1)
 }
 
