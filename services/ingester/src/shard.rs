@@ -6,7 +6,7 @@ use crate::snapshot::{self, Flushed, Recent};
 use bytes::Bytes;
 use consensus::Group;
 use model::{BatchId, ShardId};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -42,6 +42,9 @@ struct State<H: Head> {
     applied: u64,
     flushed: Flushed,
     recent: Recent,
+    /// Batches after the last flush that were dropped because they had been applied before: by log index, and their place
+    /// in the entry.
+    repeated: BTreeSet<(u64, usize)>,
     /// When the oldest row that is not cut yet arrived.
     since: Option<Instant>,
     /// The last entry that brought rows.
@@ -68,6 +71,7 @@ impl<H: Head> State<H> {
             applied: 0,
             flushed: Flushed::default(),
             recent: Recent::default(),
+            repeated: BTreeSet::new(),
             since: None,
             rows_through: 0,
             cut: None,
@@ -164,6 +168,19 @@ impl<H: Head> Shard<H> {
         self.lock().rows_through
     }
 
+    /// Waits until it is flushed up to there, or this node no longer leads it as it does now.
+    pub fn wait_for_flush(&self, through: u64) -> impl Future<Output = ()> + Send + use<H> {
+        let (mut progress, mut led) = (self.progress.subscribe(), self.led.subscribe());
+        let term = *led.borrow();
+        async move {
+            // An error says that the shard is gone from here, which is the same.
+            tokio::select! {
+                _ = progress.wait_for(|flushed| *flushed >= through) => {}
+                _ = led.wait_for(|now| *now != term) => {}
+            }
+        }
+    }
+
     /// Freezes what was applied so far, or gives the cut that is still to be flushed; `None` when there are no rows.
     pub fn cut(&self) -> Result<Option<Arc<Cut<H>>>, Error> {
         let mut state = self.lock();
@@ -224,9 +241,10 @@ impl<H: Head> Shard<H> {
         slice: Option<journal::Slice>,
     ) -> v1::AppendReply {
         let mut outcomes = Vec::with_capacity(batches.len());
-        for batch in batches {
+        for (at, batch) in batches.iter().enumerate() {
             let mut outcome = v1::Outcome::default();
             if !state.recent.add(index, batch.header.id) {
+                state.repeated.insert((index, at));
                 outcome.repeated_batch = true;
             } else if index > state.flushed.through {
                 let start = batch.payload.as_ptr() as usize - entry.as_ptr() as usize;
@@ -250,6 +268,7 @@ impl<H: Head> Shard<H> {
             return;
         }
         state.flushed = flushed;
+        state.repeated = state.repeated.split_off(&(flushed.through + 1, 0));
         self.progress.send_replace(flushed.through);
         if state.cut.take().is_some_and(|cut| cut.through == flushed.through) {
             state.head.drop_frozen(flushed.through);
@@ -259,7 +278,8 @@ impl<H: Head> Shard<H> {
         }
     }
 
-    /// Another leader's flush ended elsewhere than this node's own cut: the head is made again from the log.
+    /// Another leader's flush ended elsewhere than this node's own cut: the head is made again from the log, without the
+    /// batches that were no news when they were applied.
     fn rebuild(&self, state: &mut State<H>) -> Result<(), Error> {
         state.head = Arc::new(H::new(&self.settings));
         state.since = None;
@@ -273,7 +293,8 @@ impl<H: Head> Shard<H> {
                 continue;
             }
             let Ok(Entry::Batches(batches)) = Entry::decode(data.clone()) else { continue };
-            for batch in &batches {
+            let news = batches.iter().enumerate().filter(|(at, _)| !state.repeated.contains(&(index, *at)));
+            for (_, batch) in news {
                 let start = batch.payload.as_ptr() as usize - data.as_ptr() as usize;
                 let rest = Rest { slice: Some(slice.clone()), range: start..start + batch.payload.len() };
                 state.since.get_or_insert_with(Instant::now);
