@@ -3,9 +3,11 @@
 //! Two things in the code that is simulated ask the operating system for chance and let nobody hand it in: the hashes of
 //! `std`'s maps, and which branch of a `select!` or which waiter of a `watch` tokio turns to first. Both do it by
 //! `getrandom(2)`, whose symbol this program defines itself. It is the only way without a fork of tokio, and the reason
-//! why a seed has a process of its own. No other program of the workspace links it.
+//! why a seed has a process of its own. No other program of the workspace links it. On systems where these do not ask by
+//! that name, runs are as good a test, but a seed does not tell the same story twice.
 #![allow(unsafe_code)]
 
+use crate::chance::{STEP, mixed};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static STATE: AtomicU64 = AtomicU64::new(0);
@@ -16,10 +18,7 @@ pub fn seed(seed: u64) {
 }
 
 fn next() -> u64 {
-    let mut number = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
-    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
+    mixed(STATE.fetch_add(STEP, Ordering::SeqCst))
 }
 
 /// As `getrandom(2)`: fills all of the buffer.

@@ -43,14 +43,16 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn one(seed: u64, shown: bool) -> anyhow::Result<bool> {
-    entropy::seed(seed);
     if let Ok(filter) = std::env::var("OURO_LOG") {
         tracing_subscriber::fmt().with_env_filter(filter).without_time().init();
     }
     let folder = story::scratch()?;
-    // The keys of a thread's hashes are drawn when it first needs some.
     let path = folder.path().to_owned();
-    let run = std::thread::spawn(move || story::run(seed, &path, shown));
+    // A thread of its own: the keys of its hashes are drawn when it first needs some, and are part of the story.
+    let run = std::thread::spawn(move || {
+        entropy::seed(seed);
+        story::run(seed, &path, shown)
+    });
     let outcome = run.join().map_err(|_| anyhow::anyhow!("the run panicked"))??;
     println!("hash {:016x}", outcome.hash);
     outcome.counts.iter().for_each(|(kind, count)| println!("count {count} {kind}"));

@@ -40,8 +40,10 @@ pub struct Process {
 pub async fn start(world: &World, name: &str, operations: Option<i64>) {
     match timeout(FIRST, open(world, name, operations)).await {
         Err(_) => world.trace.note(format!("{name} waits for the object store in vain")),
-        Ok(Err(error)) if operations.is_some() => world.trace.note(format!("{name} died while it started: {error}")),
-        Ok(Err(error)) => world.trace.broken(format!("{name} does not start: {error:#}")),
+        Ok(Err(error)) if operations.is_some() => {
+            world.trace.note(format!("{name} died while it started: {}", world.plain(&error)));
+        }
+        Ok(Err(error)) => world.trace.broken(format!("{name} does not start: {}", world.plain(&error))),
         Ok(Ok(id)) => world.trace.note(format!("{name} runs as {}", id.0 % 10_000)),
     }
 }
@@ -148,7 +150,7 @@ async fn steps(world: World, process: Process, host: Host) {
         match done {
             Ok(()) => world.watch_leaders(&process),
             Err(error) => {
-                world.trace.note(format!("{name} died in a round: {error}"));
+                world.trace.note(format!("{name} died in a round: {}", world.plain(&error)));
                 let (world, name) = (world.clone(), name.clone());
                 tokio::spawn(async move { crash(&world, &name).await });
                 return;

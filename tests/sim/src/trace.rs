@@ -39,6 +39,9 @@ impl Trace {
     /// The same, where there is too much of it to read.
     pub fn count(&self, kind: &'static str, detail: u64) {
         let at = self.begun.elapsed().as_millis() as u64;
+        if self.shown && tracing::enabled!(tracing::Level::TRACE) {
+            println!("{at:>9} {kind} {detail}");
+        }
         self.mix(&[at.to_le_bytes(), detail.to_le_bytes()].concat());
         self.add(kind, 1);
     }

@@ -85,6 +85,11 @@ impl World {
         EPOCH + self.begun.elapsed() + Duration::from_millis(state.starts)
     }
 
+    /// An error's text without the name of the run's folder, which no seed decides.
+    pub fn plain(&self, error: &impl std::fmt::Display) -> String {
+        format!("{error:#}").replace(&*self.root.to_string_lossy(), "")
+    }
+
     pub fn running(&self) -> Vec<String> {
         self.lock().processes.keys().cloned().collect()
     }
