@@ -32,13 +32,15 @@ pub fn named(cluster: &str, member: &str) -> Node {
 
 /// The id of the node whose log is in `folder`, drawn or made now if there is none. `control`: the names of those that
 /// begin the control group. If the object store remembers that others began it, or began it with others, this one joins
-/// it like any new one: it would begin a second group. Waits for the object store, if that has to be asked.
+/// it like any new one: it would begin a second group. Waits for the object store, if that has to be asked. `draw` gives
+/// the number that a new id is made of.
 pub async fn node_id(
     folder: &Path,
     cluster: &str,
     member: &str,
     control: &[String],
     store: &Store,
+    draw: impl FnOnce() -> u64,
 ) -> Result<Node, Error> {
     let first = control.iter().any(|name| name == member);
     let failed = |error: io::Error| Error::Folder { folder: folder.to_owned(), error };
@@ -62,7 +64,7 @@ pub async fn node_id(
             if begins { "it was there before and has lost its disk" } else { "the control group was begun by others" };
         tracing::warn!(member, why, "this ingester joins the control group as a new member, which learns");
     }
-    Ok(Node(rand::random_range(1..NAMED)))
+    Ok(Node(1 + draw() % (NAMED - 1)))
 }
 
 async fn remembered(store: &Store, name: &str) -> bool {
@@ -121,7 +123,7 @@ mod tests {
 
     async fn id(folder: &Path, member: &str, control: &[&str], store: &Store) -> Result<u64, Error> {
         let control: Vec<String> = control.iter().map(|name| (*name).to_owned()).collect();
-        Ok(node_id(folder, "c", member, &control, store).await?.0)
+        Ok(node_id(folder, "c", member, &control, store, rand::random).await?.0)
     }
 
     #[tokio::test]

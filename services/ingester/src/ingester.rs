@@ -277,11 +277,11 @@ impl Ingester {
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
             Signal::Logs => match inner.logs.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
                 Err(error) => Err(error),
             },
             Signal::Metrics => match inner.metrics.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads).await,
+                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
                 Err(error) => Err(error),
             },
         };
@@ -292,12 +292,15 @@ impl Ingester {
     /// before are in the object store, or another node leads them.
     pub async fn flush(&self, wait: bool) {
         let (logs, metrics) = (self.inner.logs.all(), self.inner.metrics.all());
-        let before = logs.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)));
-        let before: Vec<_> =
-            before.chain(metrics.iter().map(|s| (s.progress.subscribe(), s.rows_through(), want(s)))).collect();
-        for (mut progress, through, ()) in before.into_iter().filter(|_| wait) {
-            // The sender lives as long as the shard.
-            let _ = progress.wait_for(|flushed| *flushed >= through).await;
+        let logs: Vec<_> = logs.iter().map(|s| (s.wait_for_flush(s.rows_through()), want(s))).collect();
+        let metrics: Vec<_> = metrics.iter().map(|s| (s.wait_for_flush(s.rows_through()), want(s))).collect();
+        if wait {
+            for (flushed, ()) in logs {
+                flushed.await;
+            }
+            for (flushed, ()) in metrics {
+                flushed.await;
+            }
         }
     }
 

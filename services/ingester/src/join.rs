@@ -45,6 +45,16 @@ pub struct Place<'a> {
     pub tls: &'a identity::Settings,
 }
 
+/// What an ingester has when its log is open and it is about to join.
+pub(crate) struct Seat<'a> {
+    pub host: Host,
+    pub me: consensus::Node,
+    pub mesh: Mesh,
+    pub settings: &'a Settings,
+    /// There are at least so many.
+    pub shards: ShardCounts,
+}
+
 impl Ingester {
     /// Opens the log under `data`, joins the cluster and begins to keep what the placement gives this node.
     pub async fn join(
@@ -57,28 +67,43 @@ impl Ingester {
         let Place { settings, shards, cluster, tls, .. } = place;
         let member = cluster.member_name().map_err(mesh::Error::from)?;
         let names = &settings.placement.control;
-        let me = first::node_id(&folder, &cluster.name, &member, names, &store).await?;
+        let me = first::node_id(&folder, &cluster.name, &member, names, &store, rand::random).await?;
         let joining = Mesh::open(cluster, tls, Role::Ingester, me.0).await?;
         let mesh = joining.mesh().clone();
         let (carrier, unreached) = Carrier::new(me, mesh.clone());
         let broken = |why: String| Error::Open { folder: folder.clone(), why };
         let host = Host::open(&folder, me, settings.consensus.clone(), Arc::new(carrier));
         let host = host.map_err(|error| broken(error.to_string()))?;
-        let first: Vec<consensus::Node> = names.iter().map(|name| first::named(&cluster.name, name)).collect();
+        node.spawn("ingester: peers not reached", carrier::report(host.clone(), unreached, node.stopping()));
+        let seat = Seat { host, me, mesh, settings, shards };
+        let (ingester, services) = Ingester::take(seat, limits, store, node).map_err(|e| broken(e.to_string()))?;
+        let mesh = joining.serve(services, Router::new(), node);
+        Ok((ingester, mesh))
+    }
+
+    /// Opens what is on this node's disk, and begins to keep what the placement gives it. The services are for the others:
+    /// what is on disk is opened before anybody is told that this node is there.
+    pub(crate) fn take(
+        seat: Seat<'_>,
+        limits: Arc<LimitTable>,
+        store: Store,
+        node: &Node,
+    ) -> Result<(Ingester, Routes), Error> {
+        let Seat { host, me, mesh, settings, shards } = seat;
+        let names = settings.placement.control.iter();
+        let first: Vec<consensus::Node> = names.map(|name| first::named(mesh.cluster(), name)).collect();
         let voters = if first.contains(&me) { first } else { Vec::new() };
         let peers = Peers::of(mesh.clone());
-        let control = Control::open(&host, &voters, peers.clone()).map_err(|e| broken(e.to_string()))?;
-        let opened = Opened { host: host.clone(), me, control: control.clone(), peers };
+        let control = Control::open(&host, &voters, peers.clone())?;
+        let opened = Opened { host, me, control: control.clone(), peers };
         let (keeper, ingester) = Ingester::assemble(opened, settings, limits, store, node);
-        // What is on disk is opened before anybody is told that this node is there.
-        keeper.open(&control.table().borrow().clone()).map_err(|e| broken(e.to_string()))?;
-        let mesh = joining.serve(services(&ingester, &mesh), Router::new(), node);
-        node.spawn("ingester: peers not reached", carrier::report(host, unreached, node.stopping()));
+        keeper.open(&control.table().borrow().clone())?;
         node.spawn("ingester: placement", keeper.run(control.table(), node.stopping()));
         let steer = Steer::new(control, mesh.clone(), settings.placement.clone(), shards);
         node.spawn("ingester: steering", steer.run(node.stopping()));
         node.spawn("ingester: log pressure", ingester.clone().watch_pressure(node.clone()));
-        Ok((ingester, mesh))
+        let services = services(&ingester, &mesh);
+        Ok((ingester, services))
     }
 
     /// The groups that this node leads.

@@ -29,6 +29,8 @@ mod settings;
 mod shard;
 mod shards;
 mod signal;
+#[doc(hidden)]
+pub mod simulated;
 mod snapshot;
 mod standalone;
 mod steer;

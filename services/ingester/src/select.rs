@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::shard::Shard;
 use crate::signal::{Head, Question, Reply};
 use model::ByteSize;
+use node::Compute;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -27,6 +28,7 @@ pub async fn select<H: Head>(
     question: Question,
     max_bytes: u64,
     reads: &Arc<Semaphore>,
+    compute: &Compute,
 ) -> Result<Messages, Error> {
     let Ok(Ok(permit)) = tokio::time::timeout(CONFIRM, reads.clone().acquire_owned()).await else {
         return Err(Error::Reads { shard: shard.id });
@@ -38,9 +40,25 @@ pub async fn select<H: Head>(
     let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version });
     // The channel is empty and has room.
     let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
+    if compute.is_inline() {
+        let mut all = Vec::new();
+        answer::<H>(&view, &question, max_bytes, |message| {
+            all.push(message);
+            true
+        });
+        tokio::spawn(async move {
+            for message in all {
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        return Ok(receiver);
+    }
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
-        answer::<H>(&view, &question, max_bytes, &sender);
+        // A closed channel means that nobody wants the rest.
+        answer::<H>(&view, &question, max_bytes, |message| sender.blocking_send(message).is_ok());
     });
     Ok(receiver)
 }
@@ -49,14 +67,13 @@ fn answer<H: Head>(
     view: &H::View,
     question: &Question,
     max_bytes: u64,
-    sender: &mpsc::Sender<Result<v1::SelectReply, Status>>,
+    mut send: impl FnMut(Result<v1::SelectReply, Status>) -> bool,
 ) {
     let (mut sent, mut over) = (0u64, false);
     let mut emit = |reply: Reply, bytes: usize| {
         sent += bytes as u64;
         over = sent > max_bytes;
-        // A closed channel means that nobody wants the rest.
-        !over && sender.blocking_send(Ok(v1::SelectReply { reply: Some(reply) })).is_ok()
+        !over && send(Ok(v1::SelectReply { reply: Some(reply) }))
     };
     let result = H::select(view, question, &mut emit);
     let status = match result {
@@ -64,7 +81,7 @@ fn answer<H: Head>(
         Ok(()) if over => too_much(max_bytes),
         Ok(()) => return,
     };
-    let _ = sender.blocking_send(Err(status));
+    send(Err(status));
 }
 
 fn too_much(max_bytes: u64) -> Status {

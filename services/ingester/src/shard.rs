@@ -167,6 +167,19 @@ impl<H: Head> Shard<H> {
         self.lock().rows_through
     }
 
+    /// Waits until it is flushed up to there, or this node no longer leads it as it does now.
+    pub fn wait_for_flush(&self, through: u64) -> impl Future<Output = ()> + Send + use<H> {
+        let (mut progress, mut led) = (self.progress.subscribe(), self.led.subscribe());
+        let term = *led.borrow();
+        async move {
+            // An error says that the shard is gone from here, which is the same.
+            tokio::select! {
+                _ = progress.wait_for(|flushed| *flushed >= through) => {}
+                _ = led.wait_for(|now| *now != term) => {}
+            }
+        }
+    }
+
     /// Freezes what was applied so far, or gives the cut that is still to be flushed; `None` when there are no rows.
     pub fn cut(&self) -> Result<Option<Arc<Cut<H>>>, Error> {
         let mut state = self.lock();
@@ -264,7 +277,8 @@ impl<H: Head> Shard<H> {
         }
     }
 
-    /// Another leader's flush ended elsewhere than this node's own cut: the head is made again from the log.
+    /// Another leader's flush ended elsewhere than this node's own cut: the head is made again from the log, without the
+    /// batches that were no news when they were applied.
     fn rebuild(&self, state: &mut State<H>) -> Result<(), Error> {
         state.head = Arc::new(H::new(&self.settings));
         state.since = None;

@@ -18,6 +18,8 @@ mod ranges;
 mod segments;
 mod settings;
 mod shredded;
+#[doc(hidden)]
+pub mod simulated;
 mod source;
 mod standalone;
 

@@ -34,18 +34,18 @@ pub struct TenantRows {
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
 /// takes to log that a flush is in the catalog.
-const ATTEMPTS: usize = 20;
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ATTEMPTS: usize = 20;
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The heads' rows, and the names of the objects that have the rest, oldest first.
-struct Snapshot {
-    heads: Replies,
-    objects: Vec<String>,
+pub(crate) struct Snapshot {
+    pub heads: Replies,
+    pub objects: Vec<String>,
 }
 
 /// What heads answer, message by message: never all of it in memory. Blocks.
-struct Replies {
-    heads: Vec<HeadRows>,
+pub(crate) struct Replies {
+    pub heads: Vec<HeadRows>,
     partial: Arc<Partial>,
     runtime: Handle,
 }
@@ -74,7 +74,7 @@ impl Iterator for Replies {
 
 impl TenantRows {
     /// A question to the heads, without conditions on lines.
-    fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
+    pub(crate) fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
         let (tenant, max_bytes) = (&self.tenant, self.max_bytes);
         let (signal, limit, newest) = (Signal::Metrics, None, false);
         Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, max_bytes }
@@ -93,7 +93,10 @@ impl TenantRows {
         })
     }
 
-    async fn try_snapshot(&self, question: &Question<'_>) -> Result<Result<Snapshot, Overtaken>, QueryError> {
+    pub(crate) async fn try_snapshot(
+        &self,
+        question: &Question<'_>,
+    ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);

@@ -24,6 +24,11 @@ impl Disk {
         Ok(Disk { dir: dir.to_owned(), dir_file, sync, syncs: AtomicU64::new(0), faults })
     }
 
+    /// See [`Faults::simulated`].
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.faults.is_simulated()
+    }
+
     pub(crate) fn syncs(&self) -> u64 {
         self.syncs.load(Relaxed)
     }
@@ -58,6 +63,7 @@ impl Disk {
         while !slices.is_empty() {
             let batch = &slices[..slices.len().min(SLICES)];
             let wanted = batch.iter().map(|slice| slice.len() as u64).sum();
+            self.faults.remember(file, offset, wanted)?;
             if let Err(error) = self.faults.step() {
                 Self::write_part(file, batch, wanted as usize / 2, offset)?;
                 return Err(error);
@@ -90,10 +96,10 @@ impl Disk {
     pub(crate) fn sync_file(&self, file: &File) -> io::Result<()> {
         self.syncs.fetch_add(1, Relaxed);
         self.faults.sync()?;
-        match self.sync {
-            true => file.sync_data(),
-            false => Ok(()),
+        if self.sync {
+            file.sync_data()?;
         }
+        self.faults.synced(file)
     }
 
     /// Makes names durable.

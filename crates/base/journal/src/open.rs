@@ -56,7 +56,10 @@ impl Journal {
         let pool = Arc::new(Pool::new(Arc::clone(&disk), &settings));
         pool.live.store(index.segments.values().map(|segment| segment.capacity).sum(), Relaxed);
         pool.adopt(found.spares)?;
-        let sweeper = Sweeper::start(Arc::clone(&pool)).map_err(Error::io("start the sweeper of", dir))?;
+        let sweeper = match disk.is_simulated() {
+            true => Sweeper::inline(Arc::clone(&pool)),
+            false => Sweeper::start(Arc::clone(&pool)).map_err(Error::io("start the sweeper of", dir))?,
+        };
         let groups = index.logs.iter().map(|(group, log)| {
             (*group, GroupLog { hard_state: log.hard_state.clone(), first: log.first, last: log.last })
         });

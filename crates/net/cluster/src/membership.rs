@@ -40,8 +40,19 @@ impl Membership {
     ///
     /// `me.incarnation` is raised to the present, so it may be 0. `seed` should be random.
     pub fn new(me: Member, settings: &Settings, seed: u64) -> Result<(Membership, Driver, Outgoing), Error> {
-        settings.gossip.check()?;
         let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Membership::new_at(me, settings, seed, epoch)
+    }
+
+    /// `new`, when the wall clock shows this.
+    #[doc(hidden)]
+    pub fn new_at(
+        me: Member,
+        settings: &Settings,
+        seed: u64,
+        epoch: Duration,
+    ) -> Result<(Membership, Driver, Outgoing), Error> {
+        settings.gossip.check()?;
         let started = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
         let me = Member { incarnation: me.incarnation.max(started), ..me };
         let gossip = Gossip::new(me, settings, seed, epoch)?;

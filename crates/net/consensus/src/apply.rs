@@ -3,32 +3,25 @@
 mod lane;
 mod runner;
 
+pub(crate) use runner::Worker;
+
 use crate::machine::Node;
 use crate::slot::{Slot, Work};
 use crate::snapshot::Directory;
 use journal::Reader;
 use lane::Lane;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
 pub(crate) struct Appliers {
     lanes: Vec<Arc<Lane>>,
 }
 
 impl Appliers {
-    pub(crate) fn start(
-        threads: usize,
-        me: Node,
-        reader: &Reader,
-        files: &Arc<Directory>,
-    ) -> std::io::Result<(Appliers, Vec<JoinHandle<()>>)> {
-        let lanes: Vec<Arc<Lane>> = (0..threads).map(|_| Arc::default()).collect();
-        let start = |(at, lane): (usize, &Arc<Lane>)| {
-            let (lane, reader, files) = (Arc::clone(lane), reader.clone(), Arc::clone(files));
-            Builder::new().name(format!("raft-apply-{at}")).spawn(move || runner::work(&lane, me, &reader, &files))
-        };
-        let handles = lanes.iter().enumerate().map(start).collect::<Result<_, _>>()?;
-        Ok((Appliers { lanes }, handles))
+    /// So many lanes, and who works them off.
+    pub(crate) fn new(lanes: usize, me: Node, reader: &Reader, files: &Arc<Directory>) -> (Appliers, Vec<Worker>) {
+        let lanes: Vec<Arc<Lane>> = (0..lanes).map(|_| Arc::default()).collect();
+        let workers = lanes.iter().map(|lane| Worker::new(lane, me, reader, files)).collect();
+        (Appliers { lanes }, workers)
     }
 
     /// Adds work to a group's queue.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use model::GroupId;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::thread::{Builder, JoinHandle};
 
 /// More than the groups of a node: each has one cut on its way at most, and what it leaves to be swept.
 const QUEUE: usize = 4096;
@@ -53,12 +52,10 @@ pub(crate) struct Cutter {
 }
 
 impl Cutter {
-    /// The thread ends when the cutter goes.
-    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<(Cutter, JoinHandle<()>)> {
+    /// And what does its jobs.
+    pub(crate) fn new(shared: &Arc<Shared>) -> (Cutter, Jobs) {
         let (queue, jobs) = sync_channel(QUEUE);
-        let shared = Arc::downgrade(shared);
-        let thread = Builder::new().name("raft-cut".to_owned()).spawn(move || work(&jobs, &shared))?;
-        Ok((Cutter { queue }, thread))
+        (Cutter { queue }, Jobs { jobs, shared: Arc::downgrade(shared) })
     }
 
     /// False if there is no room: then nobody does it.
@@ -67,9 +64,30 @@ impl Cutter {
     }
 }
 
-fn work(jobs: &Receiver<Job>, shared: &Weak<Shared>) {
-    while let Ok(job) = jobs.recv() {
-        let Some(shared) = shared.upgrade() else { return };
+/// The jobs that wait.
+pub(crate) struct Jobs {
+    jobs: Receiver<Job>,
+    shared: Weak<Shared>,
+}
+
+impl Jobs {
+    /// Until the cutter goes.
+    pub(crate) fn run(self) {
+        while let Ok(job) = self.jobs.recv() {
+            self.work(job);
+        }
+    }
+
+    /// One of them, if one waits; says whether one did.
+    pub(crate) fn step(&self) -> bool {
+        self.jobs.try_recv().is_ok_and(|job| {
+            self.work(job);
+            true
+        })
+    }
+
+    fn work(&self, job: Job) {
+        let Some(shared) = self.shared.upgrade() else { return };
         match job {
             Job::Cut(cut) => shared.inbox.command(write(&shared, cut)),
             Job::Sweep { group, before } => shared.files.remove_before(group, before),

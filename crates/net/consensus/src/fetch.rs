@@ -7,7 +7,6 @@ use model::GroupId;
 use raft::eraftpb::Entry;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
-use std::thread::{Builder, JoinHandle};
 
 /// Bytes read at once: a few messages.
 const CHUNK: u64 = 4 << 20;
@@ -34,12 +33,10 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// The thread ends when the fetcher goes.
-    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<(Fetcher, JoinHandle<()>)> {
+    /// And what reads for it.
+    pub(crate) fn new(shared: &Arc<Shared>) -> (Fetcher, Fetches) {
         let (queue, wanted) = sync_channel(QUEUE);
-        let shared = Arc::downgrade(shared);
-        let thread = Builder::new().name("raft-fetch".to_owned()).spawn(move || work(&wanted, &shared))?;
-        Ok((Fetcher { queue }, thread))
+        (Fetcher { queue }, Fetches { wanted, shared: Arc::downgrade(shared) })
     }
 
     /// Gives back what finds no room.
@@ -50,9 +47,30 @@ impl Fetcher {
     }
 }
 
-fn work(wanted: &Receiver<Wanted>, shared: &Weak<Shared>) {
-    while let Ok(wanted) = wanted.recv() {
-        let Some(shared) = shared.upgrade() else { return };
+/// The reads that wait.
+pub(crate) struct Fetches {
+    wanted: Receiver<Wanted>,
+    shared: Weak<Shared>,
+}
+
+impl Fetches {
+    /// Until the fetcher goes.
+    pub(crate) fn run(self) {
+        while let Ok(wanted) = self.wanted.recv() {
+            self.fetch(wanted);
+        }
+    }
+
+    /// One of them, if one waits; says whether one did.
+    pub(crate) fn step(&self) -> bool {
+        self.wanted.try_recv().is_ok_and(|wanted| {
+            self.fetch(wanted);
+            true
+        })
+    }
+
+    fn fetch(&self, wanted: Wanted) {
+        let Some(shared) = self.shared.upgrade() else { return };
         let fetched = read(&shared, wanted);
         shared.inbox.command(Command::Fetched(fetched));
     }

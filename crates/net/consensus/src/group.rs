@@ -166,7 +166,7 @@ impl Group {
         let members = slot.members_at(through).ok_or(not_applied)?;
         let base = Base { index: through, term, members };
         let (files, group, written) = (Arc::clone(&self.shared.files), slot.group, base.clone());
-        blocking(move || files.write(group, &written, &snapshot)).await?;
+        self.blocking(move || files.write(group, &written, &snapshot)).await?;
         fail::fail_point!("consensus::compact_after_snapshot");
         let slot = Arc::clone(slot);
         let cut = |answer| Command::Cut(inbox::Cut { slot, base, after: through, answer: Some(answer) });
@@ -174,11 +174,11 @@ impl Group {
         let files = Arc::clone(&self.shared.files);
         if let Err(error @ Error::Removed { .. }) = done {
             // The others of its files went before.
-            blocking(move || files.remove(group, through)).await?;
+            self.blocking(move || files.remove(group, through)).await?;
             return Err(error);
         }
         done?;
-        blocking(move || {
+        self.blocking(move || {
             files.remove_before(group, through);
             Ok(())
         })
@@ -273,6 +273,17 @@ impl Group {
         }
     }
 
+    /// Files are synced here, which takes milliseconds.
+    async fn blocking(&self, work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+        if self.shared.stepped.is_some() {
+            return work();
+        }
+        match tokio::task::spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Stopping),
+        }
+    }
+
     fn check(&self) -> Result<(), Error> {
         self.slot.check()?;
         self.shared.check()
@@ -282,13 +293,5 @@ impl Group {
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("id", &self.slot.group).field("status", &self.status()).finish()
-    }
-}
-
-/// Files are synced here, which takes milliseconds.
-async fn blocking(work: impl FnOnce() -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Stopping),
     }
 }

@@ -1,9 +1,9 @@
 //! The host itself: opens the journal, starts the threads, opens groups, and stops it all.
 
-use crate::apply::Appliers;
-use crate::cutter::Cutter;
+use crate::apply::{Appliers, Worker};
+use crate::cutter::{Cutter, Jobs};
 use crate::error::Error;
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Fetches};
 use crate::group::Group;
 use crate::inbox::{Command, Inbox};
 use crate::machine::{Follow, Node, StateMachine, Transport};
@@ -15,6 +15,7 @@ use crate::shared::{Phase, Shared, lock};
 use crate::slot::Work;
 use crate::snapshot::Directory;
 use crate::stats::Stats;
+use crate::stepper::Stepper;
 use bytes::Bytes;
 use journal::{Journal, Opened, faults::Faults};
 use model::GroupId;
@@ -61,45 +62,43 @@ impl Host {
         transport: Arc<dyn Transport>,
         faults: Arc<Faults>,
     ) -> Result<Host, Error> {
-        settings.check()?;
-        if me.0 == 0 {
-            return Err(Error::Settings { text: "a node's id is never zero".to_owned() });
-        }
-        fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, &e))?;
-        let Opened { journal, groups } = Journal::open_with(&dir.join("journal"), settings.journal.clone(), faults)?;
-        // Under the journal's lock.
-        identify(dir, me)?;
-        let reserve = settings.journal.reserve.0 / SNAPSHOT_RESERVE;
-        let files = Arc::new(Directory::open(&dir.join("snapshots"), reserve)?);
-        let reader = journal.reader();
-        let started = |error| Error::io("start the threads of", dir, &error);
-        remove::sweep(&files, &groups)?;
-        let (appliers, applying) = Appliers::start(settings.apply_threads, me, &reader, &files).map_err(started)?;
-        let shared = Arc::new(Shared {
-            me,
-            settings,
-            inbox: Inbox::default(),
-            reader,
-            files,
-            appliers,
-            known: Mutex::new(groups),
-            open: Mutex::default(),
-            foreign: Mutex::default(),
-            stats: Mutex::default(),
-            pressure: Mutex::default(),
-            failed: OnceLock::new(),
-        });
-        let threads = Mutex::new(Threads { rounds: Vec::new(), appliers: applying });
+        let Parts { shared, rounds, workers, fetches, jobs } = Parts::open(dir, me, settings, transport, faults, None)?;
         // From here on, dropping it stops what runs.
-        let inner = Inner { shared: Arc::clone(&shared), threads };
-        let (fetcher, fetching) = Fetcher::start(&shared).map_err(started)?;
-        lock(&inner.threads).rounds.push(fetching);
-        let (cutter, cutting) = Cutter::start(&shared).map_err(started)?;
-        lock(&inner.threads).rounds.push(cutting);
-        let rounds = Rounds::new(Arc::clone(&shared), journal, transport, fetcher, cutter);
-        let rounding = Builder::new().name("raft".to_owned()).spawn(move || rounds.run()).map_err(started)?;
-        lock(&inner.threads).rounds.push(rounding);
+        let inner = Inner { shared: shared.clone(), threads: Mutex::default() };
+        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let started = Builder::new().name(name.to_owned()).spawn(work);
+            started.map_err(|error| Error::io("start the threads of", dir, &error))
+        };
+        for (at, worker) in workers.into_iter().enumerate() {
+            let thread = start(&format!("raft-apply-{at}"), Box::new(move || worker.run()))?;
+            lock(&inner.threads).appliers.push(thread);
+        }
+        for (name, work) in [
+            ("raft-fetch", Box::new(move || fetches.run()) as Box<dyn FnOnce() + Send>),
+            ("raft-cut", Box::new(move || jobs.run())),
+            ("raft", Box::new(move || rounds.run())),
+        ] {
+            let thread = start(name, work)?;
+            lock(&inner.threads).rounds.push(thread);
+        }
         Ok(Host { inner: Arc::new(inner) })
+    }
+
+    /// `open_with`, without any thread: nothing happens but what the stepper is told to do, and what is left to chance
+    /// comes from the seed.
+    #[doc(hidden)]
+    pub fn open_stepped(
+        dir: &Path,
+        me: Node,
+        settings: Settings,
+        transport: Arc<dyn Transport>,
+        faults: Arc<Faults>,
+        seed: u64,
+    ) -> Result<(Host, Stepper), Error> {
+        let Parts { shared, rounds, workers, fetches, jobs } =
+            Parts::open(dir, me, settings, transport, faults, Some(seed))?;
+        let inner = Inner { shared, threads: Mutex::default() };
+        Ok((Host { inner: Arc::new(inner) }, Stepper { rounds, workers, fetches, jobs }))
     }
 
     /// Opens a group, or begins it with these voters, which must be the same on each of them; on a node that is to
@@ -179,6 +178,59 @@ impl Host {
     pub async fn shutdown(self) {
         // Only fails if the runtime stops first; then dropping does it.
         let _ = tokio::task::spawn_blocking(move || self.inner.stop()).await;
+    }
+}
+
+/// What a host is made of, before anything runs.
+struct Parts {
+    shared: Arc<Shared>,
+    rounds: Rounds,
+    workers: Vec<Worker>,
+    fetches: Fetches,
+    jobs: Jobs,
+}
+
+impl Parts {
+    fn open(
+        dir: &Path,
+        me: Node,
+        settings: Settings,
+        transport: Arc<dyn Transport>,
+        faults: Arc<Faults>,
+        stepped: Option<u64>,
+    ) -> Result<Parts, Error> {
+        settings.check()?;
+        if me.0 == 0 {
+            return Err(Error::Settings { text: "a node's id is never zero".to_owned() });
+        }
+        fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, &e))?;
+        let Opened { journal, groups } = Journal::open_with(&dir.join("journal"), settings.journal.clone(), faults)?;
+        // Under the journal's lock.
+        identify(dir, me)?;
+        let reserve = settings.journal.reserve.0 / SNAPSHOT_RESERVE;
+        let files = Arc::new(Directory::open(&dir.join("snapshots"), reserve)?);
+        let reader = journal.reader();
+        remove::sweep(&files, &groups)?;
+        let (appliers, workers) = Appliers::new(settings.apply_threads, me, &reader, &files);
+        let shared = Arc::new(Shared {
+            me,
+            settings,
+            inbox: Inbox::default(),
+            reader,
+            files,
+            appliers,
+            known: Mutex::new(groups),
+            open: Mutex::default(),
+            foreign: Mutex::default(),
+            stats: Mutex::default(),
+            pressure: Mutex::default(),
+            failed: OnceLock::new(),
+            stepped,
+        });
+        let (fetcher, fetches) = Fetcher::new(&shared);
+        let (cutter, jobs) = Cutter::new(&shared);
+        let rounds = Rounds::new(Arc::clone(&shared), journal, transport, fetcher, cutter);
+        Ok(Parts { shared, rounds, workers, fetches, jobs })
     }
 }
 

@@ -12,8 +12,8 @@ use crate::state::Base;
 use bytes::Bytes;
 use model::GroupId;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, Error>>;
 

@@ -37,6 +37,8 @@ mod slot;
 mod snapshot;
 mod state;
 mod stats;
+#[doc(hidden)]
+pub mod stepper;
 mod store;
 
 pub use crate::settings::Settings;

@@ -62,7 +62,7 @@ pub(crate) fn open(shared: &Shared, group: GroupId, voters: &[Node], follow: Fol
     let slot = Arc::new(Slot::new(group, follow, &state.base, last));
     let (reader, files) = (shared.reader.clone(), Arc::clone(&shared.files));
     let store = Store::new(group, reader, files, state, last, noted);
-    let replica = Replica::new(shared.me, &shared.settings, store, Arc::clone(&slot), !follows)?;
+    let replica = Replica::new(shared.me, &shared.settings, store, Arc::clone(&slot), !follows, shared.stepped)?;
     let snapshot = file.map(|Snapshot { base, data }| (base.index, data));
     Ok(Found { replica, slot, snapshot })
 }

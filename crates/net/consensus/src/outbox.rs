@@ -5,7 +5,7 @@ use crate::machine::{Node, Transport};
 use model::GroupId;
 use protobuf::Message as _;
 use raft::eraftpb::Message;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The most that one batch carries, but for one message that is larger: it holds one large entry.
@@ -13,14 +13,14 @@ const BATCH: usize = 4 << 20;
 
 pub(crate) struct Outbox {
     transport: Arc<dyn Transport>,
-    batches: HashMap<u64, Batch>,
+    batches: BTreeMap<u64, Batch>,
     pub messages: u64,
     pub sent: u64,
 }
 
 impl Outbox {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Outbox {
-        Outbox { transport, batches: HashMap::new(), messages: 0, sent: 0 }
+        Outbox { transport, batches: BTreeMap::new(), messages: 0, sent: 0 }
     }
 
     pub(crate) fn push(&mut self, group: GroupId, message: &Message) {

@@ -1,7 +1,8 @@
 //! How far the members of a group are, as its leader knows it.
 
 use crate::machine::Node;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A member other than this node, which leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,8 +24,8 @@ pub(crate) async fn remove(shared: &Arc<Shared>, group: GroupId) -> Result<(), E
     };
     let shared = Arc::clone(shared);
     // It goes on to its end, whether or not somebody waits for it.
-    let done = tokio::task::spawn_blocking(move || {
-        let result = work(&shared, group);
+    let done = tokio::spawn(async move {
+        let result = work(&shared, group).await;
         let mut open = lock(&shared.open);
         match (&result, before) {
             // Nothing has happened.
@@ -37,12 +37,13 @@ pub(crate) async fn remove(shared: &Arc<Shared>, group: GroupId) -> Result<(), E
     done.await.unwrap_or(Err(Error::Stopping))
 }
 
-fn work(shared: &Shared, group: GroupId) -> Result<(), Error> {
+async fn work(shared: &Shared, group: GroupId) -> Result<(), Error> {
     let (answer, removed) = oneshot::channel();
     let (closed, gone) = oneshot::channel();
     shared.inbox.command(Command::Remove { group, answer, closed });
-    let both = [removed, gone].map(|half| half.blocking_recv().unwrap_or_else(|_| Err(shared.gone())));
-    both.into_iter().collect()
+    let removed = removed.await.unwrap_or_else(|_| Err(shared.gone()));
+    let gone = gone.await.unwrap_or_else(|_| Err(shared.gone()));
+    removed.and(gone)
 }
 
 pub(crate) fn is_removed(log: &GroupLog) -> bool {

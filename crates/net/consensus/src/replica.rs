@@ -28,7 +28,7 @@ use raft::{Config, ProgressState, RawNode, ReadOnlyOption, SnapshotStatus, State
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use tokio::time::Instant;
 
 pub(crate) use ready::Prepared;
 pub(crate) use room::Needs;
@@ -55,6 +55,8 @@ pub(crate) struct Replica {
     eager: bool,
     /// The term in which the machine was told that it leads.
     led: Option<u64>,
+    /// What election time-outs are drawn from in place of Raft's own chance.
+    seed: Option<u64>,
     /// Followers that were sent a snapshot, and when.
     snapshots: Vec<(u64, u64)>,
     now: u64,
@@ -70,6 +72,7 @@ impl Replica {
         store: Store,
         slot: Arc<Slot>,
         fresh: bool,
+        seed: Option<u64>,
     ) -> Result<Replica, Error> {
         let config = Config {
             id: me.0,
@@ -101,6 +104,7 @@ impl Replica {
             fresh,
             eager: true,
             led: None,
+            seed,
             snapshots: Vec::new(),
             now: 0,
             touched: false,
@@ -165,6 +169,7 @@ impl Replica {
     /// Whether Raft wants a round.
     pub(crate) fn tick(&mut self, now: u64, election_ticks: usize) -> bool {
         self.now = now;
+        self.draw_patience(election_ticks);
         let mut wants = self.node.tick();
         if !self.reads.is_idle() {
             self.reads.tick(now);
@@ -174,6 +179,16 @@ impl Replica {
             wants |= self.look_after_snapshots(election_ticks as u64);
         }
         wants
+    }
+
+    /// The time-out until it calls an election, where a seed decides about all: it depends on nothing but who asks, for
+    /// what, and when. Looked at at every tick, for Raft draws one of its own whenever its state changes.
+    fn draw_patience(&mut self, election_ticks: usize) {
+        let Some(seed) = self.seed else { return };
+        let raft = &mut self.node.raft;
+        let turn = self.now / (2 * election_ticks as u64);
+        let drawn = [raft.id, self.slot.group.0, raft.term, turn].iter().fold(seed, |seed, part| mixed(seed ^ part));
+        raft.set_randomized_election_timeout(election_ticks + (drawn % election_ticks as u64) as usize);
     }
 
     /// One that got lost would keep its follower waiting for ever.
@@ -338,4 +353,12 @@ impl Replica {
     pub(crate) fn is_member(&self, node: u64) -> bool {
         self.node.raft.prs().get(node).is_some()
     }
+}
+
+/// Spreads the bits of a number over all of it (the end of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }

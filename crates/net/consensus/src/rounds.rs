@@ -8,7 +8,7 @@ mod shrink;
 use crate::cutter::Cutter;
 use crate::error::Error;
 use crate::fetch::Fetcher;
-use crate::inbox::{Command, Proposal};
+use crate::inbox::{Command, Mail, Proposal};
 use crate::machine::Transport;
 use crate::outbox::Outbox;
 use crate::replica::{Prepared, Replica};
@@ -18,10 +18,10 @@ use journal::{Journal, Round};
 use model::GroupId;
 use pace::Pace;
 use peers::Peers;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// After so many ticks without an entry the journal gives its spare segments back to the disk.
 const REST_TICKS: u64 = 20;
@@ -31,7 +31,7 @@ const PRESSURE: u64 = 3;
 pub(crate) struct Rounds {
     shared: Arc<Shared>,
     journal: Journal,
-    replicas: HashMap<GroupId, Replica>,
+    replicas: BTreeMap<GroupId, Replica>,
     /// The replicas to look at in this round.
     touched: Vec<GroupId>,
     /// Those that did not fit in the rounds before.
@@ -68,7 +68,7 @@ impl Rounds {
         Rounds {
             shared,
             journal,
-            replicas: HashMap::new(),
+            replicas: BTreeMap::new(),
             touched: Vec::new(),
             proposals: VecDeque::new(),
             outbox: Outbox::new(transport),
@@ -108,6 +108,16 @@ impl Rounds {
         let until = if idle { self.next_tick } else { Instant::now() };
         self.pace.wait(&self.shared.inbox, until);
         let mail = self.shared.inbox.take(until);
+        self.work(mail)
+    }
+
+    /// A round with what is there now, without waiting for anything.
+    pub(crate) fn step(&mut self) -> Result<bool, Error> {
+        let mail = self.shared.inbox.take(Instant::now());
+        self.work(mail)
+    }
+
+    fn work(&mut self, mail: Mail) -> Result<bool, Error> {
         let stop = mail.stop;
         let begun = Instant::now();
         if let Err(error) = self.check_room() {
@@ -255,7 +265,7 @@ impl Rounds {
     fn trim(&mut self) {
         self.peers.limit(&mut self.replicas);
         let total =
-            |replicas: &HashMap<GroupId, Replica>| replicas.values().map(|r| r.store().cached_bytes).sum::<u64>();
+            |replicas: &BTreeMap<GroupId, Replica>| replicas.values().map(|r| r.store().cached_bytes).sum::<u64>();
         self.stats.cache_bytes = total(&self.replicas);
         while self.stats.cache_bytes > self.shared.settings.cache.0 {
             let Some(largest) = self.replicas.values_mut().max_by_key(|r| r.store().cached_bytes) else { return };

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub stats: Mutex<Stats>,
     pub pressure: Mutex<Option<GroupId>>,
     pub failed: OnceLock<String>,
+    /// There are no threads: a test runs the host step by step, and draws what is left to chance from this.
+    pub stepped: Option<u64>,
 }
 
 /// A group that is not closed.

@@ -154,6 +154,11 @@ impl Store {
         (from + 1..=end).take_while(is_said).last().unwrap_or(from)
     }
 
+    /// Whether an entry after `from` and up to `to` changes members.
+    pub(crate) fn changes_between(&self, from: u64, to: u64) -> bool {
+        from < to && self.noted.changes.range(from + 1..=to).next().is_some()
+    }
+
     /// An entry that is in memory.
     pub(crate) fn cached(&self, index: u64) -> Option<&Entry> {
         let front = self.cache.front()?.index;

@@ -17,7 +17,7 @@ const UNUSED: Duration = Duration::from_secs(600);
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Links {
-    connector: Connector,
+    make: Arc<dyn Fn(To) -> Link + Send + Sync>,
     made: Arc<Mutex<HashMap<To, Made>>>,
 }
 
@@ -37,7 +37,12 @@ struct Made {
 
 impl Links {
     pub fn new(connector: Connector) -> Links {
-        Links { connector, made: Arc::default() }
+        Links::by(move |to| connect(connector.clone(), to))
+    }
+
+    /// Links that are made like this.
+    pub fn by(make: impl Fn(To) -> Link + Send + Sync + 'static) -> Links {
+        Links { make: Arc::new(make), made: Arc::default() }
     }
 
     pub fn to(&self, to: &To) -> Link {
@@ -48,24 +53,23 @@ impl Links {
             return found.link.clone();
         }
         made.retain(|_, made| now - made.used < UNUSED);
-        let link = self.make(to.clone());
+        let link = (self.make)(to.clone());
         made.insert(to.clone(), Made { link: link.clone(), used: now });
         link
     }
+}
 
-    fn make(&self, to: To) -> Link {
-        let connector = self.connector.clone();
-        link::over(tower::service_fn(move |_: http::Uri| {
-            let (connector, to) = (connector.clone(), to.clone());
-            async move {
-                let stream = timeout(CONNECT, TcpStream::connect(&to.address)).await;
-                let stream = stream.map_err(|_| late(&to.address))??;
-                stream.set_nodelay(true)?;
-                let (stream, _) = connector.connect(stream, to.expect).await.map_err(io::Error::other)?;
-                Ok::<_, io::Error>(TokioIo::new(stream))
-            }
-        }))
-    }
+fn connect(connector: Connector, to: To) -> Link {
+    link::over(tower::service_fn(move |_: http::Uri| {
+        let (connector, to) = (connector.clone(), to.clone());
+        async move {
+            let stream = timeout(CONNECT, TcpStream::connect(&to.address)).await;
+            let stream = stream.map_err(|_| late(&to.address))??;
+            stream.set_nodelay(true)?;
+            let (stream, _) = connector.connect(stream, to.expect).await.map_err(io::Error::other)?;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    }))
 }
 
 fn late(address: &str) -> io::Error {

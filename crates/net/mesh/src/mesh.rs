@@ -10,7 +10,8 @@ use identity::{Expect, Identity};
 use model::Role;
 use node::Node;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -21,7 +22,8 @@ use transport::v1::gossip_server::GossipServer;
 /// A member of a cluster, and its way to the others. Cheap to clone.
 #[derive(Clone)]
 pub struct Mesh {
-    identity: Identity,
+    /// None in a simulation, where nobody has a certificate.
+    identity: Option<Identity>,
     membership: Membership,
     links: Links,
     me: Arc<Member>,
@@ -29,11 +31,14 @@ pub struct Mesh {
     /// Certificates carry members' names; else they carry DNS names, and only the role is known.
     named: bool,
     closed: watch::Sender<bool>,
+    /// Takes the place of chance in a simulation.
+    turn: Option<Arc<AtomicUsize>>,
 }
 
 /// A member that listens, and does not answer yet.
 pub struct Joining {
     mesh: Mesh,
+    identity: Identity,
     listener: TcpListener,
     driver: Driver,
     outgoing: Outgoing,
@@ -69,15 +74,39 @@ impl Mesh {
         let (membership, driver, outgoing) = Membership::new(me.clone(), cluster, rand::random())?;
         let links = Links::new(identity.connector());
         let mesh = Mesh {
-            identity,
+            identity: Some(identity.clone()),
             membership,
             links,
             me: Arc::new(me),
             cluster: cluster.name.as_str().into(),
             named,
             closed: watch::Sender::new(false),
+            turn: None,
         };
-        Ok(Joining { mesh, listener, driver, outgoing })
+        Ok(Joining { mesh, identity, listener, driver, outgoing })
+    }
+
+    /// A member of a simulated cluster: whoever makes it runs the driver, carries the gossip's packets, and makes the links
+    /// to addresses. `now` is the wall clock, `seed` what the gossip draws from.
+    #[doc(hidden)]
+    pub fn simulated(
+        cluster: &cluster::Settings,
+        me: Member,
+        (now, seed): (Duration, u64),
+        link: impl Fn(&str) -> Link + Send + Sync + 'static,
+    ) -> Result<(Mesh, Membership, Driver, Outgoing), Error> {
+        let (membership, driver, outgoing) = Membership::new_at(me.clone(), cluster, seed, now)?;
+        let mesh = Mesh {
+            identity: None,
+            membership: membership.clone(),
+            links: Links::by(move |to| link(&to.address)),
+            me: Arc::new(me),
+            cluster: cluster.name.as_str().into(),
+            named: false,
+            closed: watch::Sender::new(false),
+            turn: Some(Arc::default()),
+        };
+        Ok((mesh, membership, driver, outgoing))
     }
 
     /// This member, as it joined.
@@ -117,7 +146,11 @@ impl Mesh {
     pub fn any(&self, role: Role) -> Option<Link> {
         let members = self.members().borrow().clone();
         let all: Vec<_> = members.of_role(role).filter(|member| !member.draining).collect();
-        let at = rand::random_range(0..all.len().max(1));
+        let count = all.len().max(1);
+        let at = match &self.turn {
+            None => rand::random_range(0..count),
+            Some(turn) => turn.fetch_add(1, Ordering::Relaxed) % count,
+        };
         all.get(at).map(|member| self.link(member))
     }
 
@@ -151,16 +184,17 @@ impl Mesh {
         ] {
             out.counter("ouro_gossip_refused_total", "Packets that were not read.", &[("reason", reason)], count);
         }
-        let tls = self.identity.stats();
+        let Some(identity) = &self.identity else { return };
+        let tls = identity.stats();
         for (cause, count) in tls.refused {
             let labels = [("reason", cause.as_str())];
             out.counter("ouro_tls_refused_total", "Connections that did not come about.", &labels, count);
         }
         out.counter("ouro_tls_reloads_total", "New certificates that were taken over.", &[], tls.reloads);
         out.counter("ouro_tls_failed_reloads_total", "New certificates that were refused.", &[], tls.failed_reloads);
-        let expires = self.identity.expires().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let expires = identity.expires().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         out.gauge("ouro_tls_expires_seconds", "When the certificate ends, in Unix time.", &[], expires);
-        let left = self.identity.expires().duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();
+        let left = identity.expires().duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64();
         out.gauge("ouro_tls_left_seconds", "For how long the certificate is still good.", &[], left);
     }
 }
@@ -179,14 +213,14 @@ impl Joining {
     /// Answers others by these services and routes, and tells them that this member is there. It goes on until
     /// `Mesh::leave`.
     pub fn serve(self, services: Routes, routes: Router, node: &Node) -> Mesh {
-        let Joining { mesh, listener, driver, outgoing } = self;
+        let Joining { mesh, identity, listener, driver, outgoing } = self;
         let gossip = GossipServer::new(pump::Receiver(mesh.membership.clone()));
         let routes = services.add_service(gossip).into_axum_router().merge(routes);
-        let door = door::serve(listener, mesh.identity.acceptor(), routes, mesh.closed.subscribe());
+        let door = door::serve(listener, identity.acceptor(), routes, mesh.closed.subscribe());
         node.spawn("mesh: door", door);
         node.spawn("mesh: gossip out", pump::send(mesh.links.clone(), outgoing));
         node.spawn("mesh: gossip", driver.run());
-        let (identity, mut closed) = (mesh.identity.clone(), mesh.closed.subscribe());
+        let mut closed = mesh.closed.subscribe();
         node.spawn("mesh: certificates", async move { identity.watch(door::until(&mut closed)).await });
         mesh
     }

@@ -15,17 +15,33 @@ pub enum Pool {
 #[derive(Debug, Clone)]
 pub struct Compute {
     pools: [Arc<Semaphore>; 4],
+    inline: bool,
 }
 
 impl Compute {
     pub(crate) fn new(cores: usize) -> Compute {
         let width = cores.max(1);
         // Readers wait for disks and peers in between, so a few more of them keep the cores busy.
-        Compute { pools: [width, 1, width * 2, 1].map(|permits| Arc::new(Semaphore::new(permits))) }
+        let pools = [width, 1, width * 2, 1].map(|permits| Arc::new(Semaphore::new(permits)));
+        Compute { pools, inline: false }
+    }
+
+    /// That does everything at once, on the thread of who asks.
+    pub(crate) fn inline() -> Compute {
+        Compute { inline: true, ..Compute::new(1) }
+    }
+
+    /// Whether work is done on the thread of who asks, which it must then not block.
+    #[doc(hidden)]
+    pub fn is_inline(&self) -> bool {
+        self.inline
     }
 
     /// Runs a function when its pool has room. Panics of the function are passed on.
     pub async fn run<T: Send + 'static>(&self, pool: Pool, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if self.inline {
+            return work();
+        }
         // The semaphore is never closed; without a permit the work would only be less bounded.
         let permit = self.pools[pool as usize].clone().acquire_owned().await.ok();
         let task = tokio::task::spawn_blocking(move || {

@@ -2,9 +2,12 @@
 //! follow the settings file, and what every main does around them.
 
 mod compute;
+mod gate;
 mod limits;
 mod node;
 pub mod process;
 
 pub use compute::{Compute, Pool};
+#[doc(hidden)]
+pub use gate::Gate;
 pub use node::{Node, Stopping};

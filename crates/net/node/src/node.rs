@@ -1,6 +1,7 @@
 //! Owns the tasks of a process: names them, tells them to stop, waits for them, and names those that did not end.
 
 use crate::compute::Compute;
+use crate::gate::Gate;
 use settings::Sources;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,7 @@ struct Inner {
     tasks: Mutex<Vec<(String, JoinHandle<()>)>>,
     compute: Compute,
     sources: Sources,
+    gate: Option<Gate>,
 }
 
 /// Resolves when the process should end. Cheap to clone.
@@ -44,8 +46,19 @@ impl Node {
 
     /// … and where its settings came from.
     pub fn with_sources(cores: usize, sources: Sources) -> Node {
-        let (stop, tasks, compute) = (watch::Sender::new(false), Mutex::default(), Compute::new(cores));
-        Node { inner: Arc::new(Inner { stop, tasks, compute, sources }) }
+        Node::of(Compute::new(cores), sources, None)
+    }
+
+    /// A process of a simulation: what it computes is done at once on the caller's thread, and none of its tasks goes on
+    /// while the gate is shut.
+    #[doc(hidden)]
+    pub fn simulated(gate: Gate) -> Node {
+        Node::of(Compute::inline(), Sources::default(), Some(gate))
+    }
+
+    fn of(compute: Compute, sources: Sources, gate: Option<Gate>) -> Node {
+        let (stop, tasks) = (watch::Sender::new(false), Mutex::default());
+        Node { inner: Arc::new(Inner { stop, tasks, compute, sources, gate }) }
     }
 
     pub(crate) fn sources(&self) -> &Sources {
@@ -64,7 +77,10 @@ impl Node {
     pub fn spawn(&self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
         let name = name.into();
         let (named, stop) = (name.clone(), self.inner.stop.clone());
-        let running = tokio::spawn(task);
+        let running = match &self.inner.gate {
+            None => tokio::spawn(task),
+            Some(gate) => tokio::spawn(gate.through(task)),
+        };
         let watched = tokio::spawn(async move {
             let guard = AbortOnDrop(running);
             if let Err(error) = guard.join().await

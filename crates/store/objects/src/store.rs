@@ -56,6 +56,12 @@ impl Store {
         Ok(Store { inner: Arc::new(inner), folder: Some(folder), timeout })
     }
 
+    /// A store that a test made; `folder` if its objects are files there.
+    #[doc(hidden)]
+    pub fn of(inner: Arc<dyn ObjectStore>, folder: Option<PathBuf>, timeout: Duration) -> Store {
+        Store { inner, folder, timeout }
+    }
+
     /// What an operator would call it: a folder or the store's own name.
     pub fn describe(&self) -> String {
         match &self.folder {

@@ -31,6 +31,11 @@ impl Lane {
         }
     }
 
+    /// The next group, if one waits.
+    pub(crate) fn try_next(&self) -> Option<Arc<Slot>> {
+        self.slots().pop_front()
+    }
+
     pub(crate) fn stop(&self) {
         // Under the lock, or a thread that is about to wait would miss it.
         let slots = self.slots();

@@ -20,18 +20,46 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 /// Entries of one group before the next group has its turn.
 const TURN: usize = 256;
 
-pub(crate) fn work(lane: &Lane, me: Node, reader: &Reader, files: &Arc<Directory>) {
-    let mut runners: HashMap<GroupId, Runner> = HashMap::new();
-    while let Some(slot) = lane.next() {
-        let new = || Runner::new(&slot, me, reader, files);
-        let runner = runners.entry(slot.group).or_insert_with(new);
-        let more = runner.turn(lane.is_stopping());
+/// Works off one lane.
+pub(crate) struct Worker {
+    lane: Arc<Lane>,
+    me: Node,
+    reader: Reader,
+    files: Arc<Directory>,
+    runners: HashMap<GroupId, Runner>,
+}
+
+impl Worker {
+    pub(crate) fn new(lane: &Arc<Lane>, me: Node, reader: &Reader, files: &Arc<Directory>) -> Worker {
+        let (lane, reader, files) = (Arc::clone(lane), reader.clone(), Arc::clone(files));
+        Worker { lane, me, reader, files, runners: HashMap::new() }
+    }
+
+    /// Until the lane is stopped.
+    pub(crate) fn run(mut self) {
+        while let Some(slot) = self.lane.next() {
+            self.turn(slot);
+        }
+    }
+
+    /// One group's turn, if one waits; says whether one did.
+    pub(crate) fn step(&mut self) -> bool {
+        let slot = self.lane.try_next();
+        let found = slot.is_some();
+        slot.into_iter().for_each(|slot| self.turn(slot));
+        found
+    }
+
+    fn turn(&mut self, slot: Arc<Slot>) {
+        let new = || Runner::new(&slot, self.me, &self.reader, &self.files);
+        let runner = self.runners.entry(slot.group).or_insert_with(new);
+        let more = runner.turn(self.lane.is_stopping());
         if let Some(closed) = runner.closed.take() {
-            runners.remove(&slot.group);
+            self.runners.remove(&slot.group);
             // The group may be opened again from here on.
             let _ = closed.send(Ok(()));
         } else if more {
-            lane.push(slot);
+            self.lane.push(slot);
         }
     }
 }

@@ -106,8 +106,8 @@ impl Replica {
         queue.epoch += 1;
         queue.works.retain(|work| match work {
             Work::Entry(_) | Work::Range { .. } | Work::Replay { .. } => false,
-            // It would be told that it leads without having been shown the log.
-            Work::Lead(_) => !keeps,
+            // It would be told that it leads without having been shown the log. That it no longer leads it must hear.
+            Work::Lead(term) => !keeps || term.is_none(),
             _ => true,
         });
         let waiters = std::mem::take(&mut queue.waiters);

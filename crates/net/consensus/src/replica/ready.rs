@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::machine::Follow;
-use crate::mark::kind;
+use crate::mark::{changes_members, kind};
 use crate::outbox::Outbox;
 use crate::replica::split::split;
 use crate::replica::{MESSAGE, Replica};
@@ -97,7 +97,11 @@ impl Replica {
         if fresh || snapshot.is_some() {
             round.reset(group, state.base.index + 1);
         }
-        if fresh || snapshot.is_some() || state.noted.len() > known || !only_commit_moved(&state.hard, &hard) {
+        // Who begins again from before a change of members asks the old ones, of which some may be gone for good.
+        let changes = store.changes_between(state.hard.commit, hard.commit)
+            || entries.iter().any(|entry| changes_members(kind(entry)) && entry.index <= hard.commit);
+        let noted = state.noted.len() > known;
+        if fresh || snapshot.is_some() || noted || changes || !only_commit_moved(&state.hard, &hard) {
             state.hard = hard;
             round.hard_state(group, state.encode());
             store.state.hard = state.hard;

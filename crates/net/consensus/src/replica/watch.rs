@@ -4,7 +4,7 @@ use crate::machine::Node;
 use crate::progress::{Heard, Progress};
 use crate::replica::Replica;
 use raft::ProgressState;
-use std::time::Instant;
+use tokio::time::Instant;
 
 impl Replica {
     /// A member answered.

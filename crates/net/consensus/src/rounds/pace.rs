@@ -1,7 +1,8 @@
 //! Keeps rounds apart while they are small and many want in: one sync then serves more of them.
 
 use crate::inbox::Inbox;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A round with this many proposals shows that there is more than one who writes one after the other.
 const MANY: u64 = 4;

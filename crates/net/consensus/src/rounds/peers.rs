@@ -2,7 +2,7 @@
 
 use crate::replica::{IN_FLIGHT, Replica};
 use model::GroupId;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) struct Peers {
     limit: u64,
@@ -16,7 +16,7 @@ impl Peers {
     }
 
     /// Holds back peers that have too much on its way, and lets go those that have half of it.
-    pub(crate) fn limit(&mut self, replicas: &mut HashMap<GroupId, Replica>) {
+    pub(crate) fn limit(&mut self, replicas: &mut BTreeMap<GroupId, Replica>) {
         let mut totals: BTreeMap<u64, u64> = self.limited.iter().map(|peer| (*peer, 0)).collect();
         for (peer, bytes) in replicas.values().flat_map(|replica| replica.in_flight()) {
             *totals.entry(peer).or_default() += bytes;
@@ -34,7 +34,7 @@ impl Peers {
     }
 
     /// Groups that came to be led here since hold back too.
-    pub(crate) fn tick(&self, replicas: &mut HashMap<GroupId, Replica>) {
+    pub(crate) fn tick(&self, replicas: &mut BTreeMap<GroupId, Replica>) {
         for peer in &self.limited {
             replicas.values_mut().for_each(|replica| replica.limit_peer(*peer, 1));
         }
