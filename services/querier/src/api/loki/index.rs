@@ -165,14 +165,12 @@ impl Grouping {
 
     /// What a stream counts for.
     fn groups(&self, stream: &Labels) -> Vec<Vec<(String, String)>> {
-        let mut has = self.targets.iter().filter_map(|name| Some((name.clone(), stream.get(name)?.to_owned())));
-        match self.by_name {
-            true => has.map(|(name, _)| vec![(name, String::new())]).collect(),
-            false => {
-                let first: Vec<_> = has.by_ref().collect();
-                if first.is_empty() { Vec::new() } else { vec![first] }
-            }
+        let has = self.targets.iter().filter_map(|name| Some((name.clone(), stream.get(name)?.to_owned())));
+        if self.by_name {
+            return has.map(|(name, _)| vec![(name, String::new())]).collect();
         }
+        let group: Vec<_> = has.collect();
+        if group.is_empty() { Vec::new() } else { vec![group] }
     }
 }
 
