@@ -15,6 +15,10 @@ mod crash;
 mod disk;
 #[path = "cluster/doors.rs"]
 mod doors;
+#[path = "cluster/explore.rs"]
+mod explore;
+#[path = "cluster/federation.rs"]
+mod federation;
 #[path = "cluster/life.rs"]
 mod life;
 #[path = "cluster/long.rs"]

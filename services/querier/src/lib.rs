@@ -1,7 +1,8 @@
 //! Answers queries: from the heads of the shard leaders, and the segments that the catalog names.
 //!
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
-//! would; `engine` runs the language away from the sockets, within its budget and deadline; `source` merges the rows
+//! would; `engine` runs the language away from the sockets, within its budget and deadline; `federation` puts
+//! tenants side by side, and `looked` counts what they gave; `source` merges the rows
 //! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers.
@@ -10,8 +11,10 @@ mod api;
 mod catalog_copy;
 mod engine;
 mod error;
+mod federation;
 mod heads;
 mod kept;
+mod looked;
 mod partial;
 mod querier;
 mod ranges;

@@ -111,22 +111,6 @@ impl TenantRows {
         }))
     }
 
-    /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all of
-    /// the tenant.
-    pub fn matching(
-        &self,
-        signal: Signal,
-        selectors: &[Vec<Matcher>],
-        range: TimeRange,
-    ) -> Result<HashSet<Labels>, QueryError> {
-        let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
-        let mut found = HashSet::new();
-        for matchers in all {
-            found.extend(self.series(signal, matchers, range)?);
-        }
-        Ok(found)
-    }
-
     /// The label sets that have rows within the range.
     pub fn series(
         &self,

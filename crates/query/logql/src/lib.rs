@@ -2,13 +2,16 @@
 //!
 //! Pure: no storage, no tokio. The parts, in the order data meets them:
 //! [`parse`] reads a text into the tree of [`ast`], whose `Display` is the canonical text; `pipeline` compiles the
-//! stages and runs them over rows (`row`) of pages, or over the `fields` of rows that are kept taken apart; [`entries`] answers log queries; [`metric`] answers metric queries
-//! with the columns, aggregations and operators of `eval`.
+//! stages and runs them over rows (`row`) of pages, or over the `fields` of rows that are kept taken apart; [`entries`]
+//! answers log queries; [`metric`] answers metric queries with the columns, aggregations and operators of `eval`.
+//! [`detect`] and [`mine`] say what fields and templates lines have.
 
 pub mod ast;
+pub mod detect;
 pub mod entries;
 pub mod error;
 pub mod metric;
+pub mod mine;
 pub mod options;
 pub mod parse;
 

@@ -1,10 +1,17 @@
 //! Loki's query API, under `/loki/api/v1`.
 
+mod detected;
+mod index;
+mod patterns;
+mod read;
+mod status;
+
+use self::read::{Answered, Read, check_range, options, parse, respond, selector};
 use crate::api::json;
 use crate::api::loki_json::{self, Stats};
-use crate::api::params::{self, Params, loki_time, now_ns};
-use crate::engine::{self, Context};
+use crate::api::params::{self, loki_time, now_ns};
 use crate::error::QueryError;
+use crate::federation::combined;
 use crate::querier::Querier;
 use axum::Router;
 use axum::body::Bytes;
@@ -12,16 +19,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use eval::source::Order;
-use model::{Labels, Matcher, Reason, Signal, TimeRange};
+use model::{Labels, Matcher, Signal, TimeRange};
 use std::collections::BTreeSet;
 use std::time::Instant;
-
-/// The lines of an answer when the request does not say.
-const DEFAULT_LIMIT: usize = 100;
-const HOUR: i64 = 3_600_000_000_000;
-/// The most points of a series in one answer.
-const MAX_STEPS: i64 = 11_000;
 
 pub fn routes() -> Router<Querier> {
     let api = Router::new()
@@ -32,121 +32,16 @@ pub fn routes() -> Router<Querier> {
         .route("/label/{name}/values", get(label_values).post(label_values))
         .route("/series", get(series).post(series))
         .route("/format_query", get(format_query).post(format_query))
-        .route("/status/buildinfo", get(build_info));
-    Router::new().nest("/loki/api/v1", api)
-}
-
-/// The `data` of an answer, and warnings of what it lacks.
-type Answered = (String, Vec<String>);
-
-struct Read {
-    querier: Querier,
-    params: Params,
-    headers: HeaderMap,
-}
-
-impl Read {
-    fn new(querier: Querier, query: Option<String>, headers: HeaderMap, body: &Bytes) -> Read {
-        let params = Params::read(query.as_deref(), &headers, body);
-        Read { querier, params, headers }
-    }
-
-    async fn run(
-        &self,
-        work: impl FnOnce(&Context) -> Result<String, QueryError> + Send + 'static,
-    ) -> Result<Answered, QueryError> {
-        let admitted = params::tenant(&self.querier, &self.headers)?;
-        engine::run(&self.querier, admitted, self.params.whole()?, work).await
-    }
-
-    /// Nanoseconds: `start` and `end`, or the last hour, or what `since` says.
-    fn range(&self) -> Result<(i64, i64), QueryError> {
-        let params = &self.params;
-        let end = params.parsed("end", loki_time)?.unwrap_or_else(now_ns);
-        let since =
-            params.parsed("since", params::prometheus_duration)?.map_or(HOUR, |ms| ms.saturating_mul(1_000_000));
-        let start = params.parsed("start", loki_time)?.unwrap_or_else(|| end.min(now_ns()).saturating_sub(since));
-        if end < start {
-            return Err(QueryError::bad("end timestamp must not be before or equal to start time"));
-        }
-        Ok((start, end))
-    }
-
-    fn limit(&self, most: u32) -> Result<usize, QueryError> {
-        let number = |text: &str| text.parse::<i64>().map_err(|_| QueryError::bad(format!("{text:?} is not a number")));
-        match self.params.parsed("limit", number)? {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit) if limit <= 0 => Err(QueryError::bad("limit must be a positive value")),
-            Some(limit) if limit > i64::from(most) => {
-                let text = format!(
-                    "max entries limit per query exceeded, limit > max_entries_limit ({limit} > {most}) (limits.max_log_rows)"
-                );
-                Err(QueryError::bad(text))
-            }
-            Some(limit) => Ok(limit as usize),
-        }
-    }
-
-    fn order(&self) -> Result<Order, QueryError> {
-        match self.params.get("direction").unwrap_or("backward").to_ascii_lowercase().as_str() {
-            "backward" => Ok(Order::Backward),
-            "forward" => Ok(Order::Forward),
-            other => Err(QueryError::bad(format!("invalid direction '{other}'"))),
-        }
-    }
-
-    /// Nanoseconds. Without one, a range is cut into about 250 steps of at least a second.
-    fn step(&self, start: i64, end: i64) -> Result<i64, QueryError> {
-        let step = match self.params.parsed("step", params::prometheus_duration)? {
-            Some(millis) => millis.saturating_mul(1_000_000),
-            None => (((end - start) / 1_000_000_000) / 250).max(1) * 1_000_000_000,
-        };
-        if step <= 0 {
-            let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
-            return Err(QueryError::bad(text));
-        }
-        if (end - start) / step > MAX_STEPS {
-            let text = "exceeded maximum resolution of 11,000 points per time series. Try decreasing the query resolution (?step=XX)";
-            return Err(QueryError::bad(text));
-        }
-        Ok(step)
-    }
-
-    /// Whether the client wants the labels of entries by where they come from.
-    fn categorize(&self) -> bool {
-        let flags = self.headers.get("x-loki-response-encoding-flags").and_then(|v| v.to_str().ok()).unwrap_or("");
-        flags.split(',').any(|flag| flag.trim() == "categorize-labels")
-    }
-}
-
-/// Errors are plain text, which clients match on.
-fn respond(result: Result<Answered, QueryError>) -> Response {
-    match result {
-        Ok((data, warnings)) => loki_json::success(&data, &warnings),
-        Err(error) => failure(&error),
-    }
-}
-
-fn failure(error: &QueryError) -> Response {
-    let status = match error.reason {
-        // What is too much for one query stays too much: it must not be retried as a rate limit would be.
-        Reason::OverLimit => StatusCode::BAD_REQUEST,
-        reason => transport::status::http(reason),
-    };
-    (status, error.text.clone()).into_response()
-}
-
-fn parse(text: &str) -> Result<logql::Expr, QueryError> {
-    logql::parse(text).map_err(|e| QueryError::bad(e.to_string()))
-}
-
-fn options(context: &Context) -> logql::Options {
-    logql::Options {
-        max_memory: context.limits.query_memory.as_usize(),
-        cancelled: context.cancelled.clone(),
-        now: now_ns(),
-        ..logql::Options::default()
-    }
+        .route("/index/stats", get(index::stats).post(index::stats))
+        .route("/index/volume", get(index::volume).post(index::volume))
+        .route("/index/volume_range", get(index::volume_range).post(index::volume_range))
+        .route("/detected_labels", get(detected::labels).post(detected::labels))
+        .route("/detected_fields", get(detected::fields).post(detected::fields))
+        .route("/detected_field/{name}/values", get(detected::values).post(detected::values))
+        .route("/patterns", get(patterns::patterns).post(patterns::patterns))
+        .route("/drilldown-limits", get(status::drilldown))
+        .route("/status/buildinfo", get(status::build_info));
+    Router::new().nest("/loki/api/v1", api).route("/config/tenant/v1/limits", get(status::limits))
 }
 
 async fn query(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers: HeaderMap, body: Bytes) -> Response {
@@ -165,7 +60,7 @@ async fn answer_query(read: &Read) -> Result<Answered, QueryError> {
     let start = Instant::now();
     read.run(move |context| {
         let answer = logql::instant(&context.rows, &expr, time, &options(context))?;
-        Ok(loki_json::metric(&answer, Stats { seconds: start.elapsed().as_secs_f64(), entries: 0 }))
+        Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, start, 0)))
     })
     .await
 }
@@ -190,43 +85,22 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
             .run(move |context| {
                 check_range(context, start, end)?;
                 let answer = logql::range(&context.rows, &expr, start, end, step, &options(context))?;
-                Ok(loki_json::metric(&answer, Stats { seconds: begun.elapsed().as_secs_f64(), entries: 0 }))
+                Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, begun, 0)))
             })
             .await;
     }
-    let admitted = params::tenant(&read.querier, &read.headers)?;
-    let (limit, order) = (read.limit(admitted.limits().max_log_rows)?, read.order()?);
+    let admitted = params::tenants(&read.querier, &read.headers)?;
+    let (limit, order) = (read.limit(combined(&admitted).max_log_rows)?, read.order()?);
     let categorize = read.categorize();
     read.run(move |context| {
         check_range(context, start, end)?;
         let found = logql::entries(&context.rows, &expr, start, end, limit, order, &options(context))?;
         let entries = found.iter().map(|stream| stream.entries.len() as u64).sum();
-        let stats = Stats { seconds: begun.elapsed().as_secs_f64(), entries };
+        let stats = Stats::of(&context.rows.looked, begun, entries);
         let found = if categorize { loki_json::by_stream(found, order) } else { found };
         Ok(loki_json::streams(&found, categorize, stats))
     })
     .await
-}
-
-fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError> {
-    match context.limits.max_query_range {
-        Some(limit) if (end - start) as u128 > limit.as_nanos() => {
-            let asked = std::time::Duration::from_nanos((end - start) as u64);
-            let text = format!(
-                "the query time range exceeds the limit (query length: {asked:?}, limit: {limit:?}, limits.max_query_range)"
-            );
-            Err(QueryError::bad(text))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The matchers of a selector without stages.
-fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
-    match parse(text)? {
-        logql::Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
-        _ => Err(QueryError::bad(format!("only label matchers are supported: {text}"))),
-    }
 }
 
 async fn list(
@@ -306,11 +180,4 @@ async fn format_query(
             (StatusCode::BAD_REQUEST, body).into_response()
         }
     }
-}
-
-async fn build_info() -> Response {
-    let version = env!("CARGO_PKG_VERSION");
-    loki_json::json_response(format!(
-        "{{\"version\":\"3.4.0\",\"revision\":\"ouro-{version}\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}}"
-    ))
 }

@@ -1,6 +1,7 @@
 //! Loki's answers, as its clients read them.
 
 use crate::api::json;
+use crate::looked::Looked;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use eval::source::Order;
@@ -9,12 +10,24 @@ use logql::StreamEntries;
 use model::Labels;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Instant;
 
 /// What a query read, for the `stats` of its answer.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Stats {
-    pub seconds: f64,
-    pub entries: u64,
+    seconds: f64,
+    entries: u64,
+    lines: u64,
+    bytes: u64,
+    pages: u64,
+}
+
+impl Stats {
+    /// Of a query that began then, looked at so much, and answers so many entries.
+    pub fn of(looked: &Looked, begun: Instant, entries: u64) -> Stats {
+        let (lines, bytes, pages) = (looked.lines(), looked.bytes(), looked.pages());
+        Stats { seconds: begun.elapsed().as_secs_f64(), entries, lines, bytes, pages }
+    }
 }
 
 /// `{"status":"success","data":…}`, with `warnings` if there are any.
@@ -126,7 +139,16 @@ pub fn by_stream(found: Vec<StreamEntries>, order: Order) -> Vec<StreamEntries> 
     streams.into_values().collect()
 }
 
+/// Loki's statistics, as far as they mean something here: lines and bytes are those that the stages were given.
 fn write_stats(out: &mut String, stats: Stats) {
-    let Stats { seconds, entries } = stats;
-    let _ = write!(out, ",\"stats\":{{\"summary\":{{\"execTime\":{seconds},\"totalEntriesReturned\":{entries}}}}}");
+    let Stats { seconds, entries, lines, bytes, pages } = stats;
+    let rate = |count: u64| if seconds > 0.0 { (count as f64 / seconds) as u64 } else { 0 };
+    let _ = write!(
+        out,
+        ",\"stats\":{{\"summary\":{{\"bytesProcessedPerSecond\":{},\"linesProcessedPerSecond\":{},\
+         \"totalBytesProcessed\":{bytes},\"totalLinesProcessed\":{lines},\"execTime\":{seconds},\
+         \"totalPagesProcessed\":{pages},\"totalEntriesReturned\":{entries}}}}}",
+        rate(bytes),
+        rate(lines),
+    );
 }

@@ -1,20 +1,26 @@
 //! Prometheus's query API, under `/prometheus/api/v1`.
 
-use crate::api::params::{self, Params, metadata_range, prometheus_duration, prometheus_time, selectors};
+mod cardinality;
+mod names;
+mod read;
+mod remote_read;
+mod status;
+
+use self::read::{parse, parse_limit, read, respond};
+use crate::api::params::{self, metadata_range, prometheus_duration, prometheus_time};
 use crate::api::{json, prometheus_json};
-use crate::engine::{self, Context};
+use crate::engine::Context;
 use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{get, post};
 use eval::value::Warnings;
-use model::{Matcher, Reason, Signal};
-use std::collections::BTreeSet;
-use std::time::Duration;
+use model::{Matcher, Reason};
+use std::time::{Duration, Instant};
 
 /// The most points of a series in one answer.
 const MAX_STEPS: i64 = 11_000;
@@ -26,48 +32,19 @@ pub fn routes() -> Router<Querier> {
         .route("/format_query", get(format_query).post(format_query))
         .route("/parse_query", get(parse_query).post(parse_query))
         .route("/query_exemplars", get(exemplars).post(exemplars))
-        .route("/labels", get(labels).post(labels))
-        .route("/label/{name}/values", get(label_values))
-        .route("/series", get(series).post(series))
+        .route("/labels", get(names::labels).post(names::labels))
+        .route("/label/{name}/values", get(names::label_values))
+        .route("/series", get(names::series).post(names::series))
         .route("/metadata", get(metadata))
-        .route("/status/buildinfo", get(build_info));
+        .route("/read", post(remote_read::remote_read))
+        .route("/cardinality/label_names", get(cardinality::names).post(cardinality::names))
+        .route("/cardinality/label_values", get(cardinality::values).post(cardinality::values))
+        .route("/cardinality/active_series", get(cardinality::active).post(cardinality::active))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/buildinfo", get(status::build_info));
     Router::new().nest("/prometheus/api/v1", api)
-}
-
-type Request = (State<Querier>, RawQuery, HeaderMap, Bytes);
-
-/// What came with the request, read.
-struct Read {
-    querier: Querier,
-    params: Params,
-    headers: HeaderMap,
-}
-
-fn read((State(querier), RawQuery(query), headers, body): Request) -> Read {
-    Read { querier, params: Params::read(query.as_deref(), &headers, &body), headers }
-}
-
-impl Read {
-    async fn run(
-        &self,
-        work: impl FnOnce(&Context) -> Result<(String, Warnings), QueryError> + Send + 'static,
-    ) -> Result<(String, Warnings), QueryError> {
-        let admitted = params::tenant(&self.querier, &self.headers)?;
-        let ((data, mut warnings), missing) = engine::run(&self.querier, admitted, self.params.whole()?, work).await?;
-        missing.into_iter().for_each(|text| warnings.warn(text));
-        Ok((data, warnings))
-    }
-}
-
-fn respond(result: Result<(String, Warnings), QueryError>) -> Response {
-    match result {
-        Ok((data, warnings)) => prometheus_json::success(&data, &warnings),
-        Err(error) => prometheus_json::failure(&error),
-    }
-}
-
-fn parse(text: &str) -> Result<promql::Expr, QueryError> {
-    promql::parse(text).map_err(|e| QueryError::bad(format!("invalid parameter \"query\": {e}")))
 }
 
 /// What a query may do, by its tenant's limits and its own parameters.
@@ -90,15 +67,20 @@ async fn query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: B
     respond(answer_query(read((state, raw, headers, body))).await)
 }
 
-async fn answer_query(read: Read) -> Result<(String, Warnings), QueryError> {
+async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError> {
     let time = read.params.parsed("time", prometheus_time)?.unwrap_or_else(params::now_ms);
     let lookback = read.params.parsed("lookback_delta", prometheus_duration)?;
     let expr = parse(read.params.get("query").unwrap_or(""))?;
     let limit = read.params.parsed("limit", parse_limit)?;
+    let (stats, begun) = (read.params.get("stats").is_some(), Instant::now());
     read.run(move |context| {
         let mut answer = promql::instant(&context.rows, &expr, time, &options(context, lookback))?;
         truncate(&mut answer, limit);
-        Ok((prometheus_json::answer(&answer), answer.warnings))
+        let mut data = prometheus_json::answer(&answer);
+        if stats {
+            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
+        }
+        Ok((data, answer.warnings))
     })
     .await
 }
@@ -120,7 +102,7 @@ async fn parse_query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, b
     )
 }
 
-fn parsed(read: Read) -> Result<promql::Expr, QueryError> {
+fn parsed(read: read::Read) -> Result<promql::Expr, QueryError> {
     parse(read.params.get("query").unwrap_or(""))
 }
 
@@ -128,7 +110,7 @@ async fn query_range(state: State<Querier>, raw: RawQuery, headers: HeaderMap, b
     respond(answer_range(read((state, raw, headers, body))).await)
 }
 
-async fn answer_range(read: Read) -> Result<(String, Warnings), QueryError> {
+async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError> {
     let params = &read.params;
     let required = |name| params.required(name).map(drop);
     required("start")?;
@@ -151,13 +133,18 @@ async fn answer_range(read: Read) -> Result<(String, Warnings), QueryError> {
     let lookback = params.parsed("lookback_delta", prometheus_duration)?;
     let limit = params.parsed("limit", parse_limit)?;
     let expr = parse(params.get("query").unwrap_or(""))?;
+    let (stats, begun) = (params.get("stats").is_some(), Instant::now());
     read.run(move |context| {
         check_range(context, start, end)?;
         let mut options = options(context, lookback);
         options.max_steps = MAX_STEPS as u64 + 1;
         let mut answer = promql::range(&context.rows, &expr, start, end, step, &options)?;
         truncate(&mut answer, limit);
-        Ok((prometheus_json::answer(&answer), answer.warnings))
+        let mut data = prometheus_json::answer(&answer);
+        if stats {
+            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
+        }
+        Ok((data, answer.warnings))
     })
     .await
 }
@@ -171,10 +158,6 @@ fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError
         }
         _ => Ok(()),
     }
-}
-
-fn parse_limit(text: &str) -> Result<usize, QueryError> {
-    text.parse().map_err(|_| QueryError::bad(format!("cannot parse \"{text}\" to a valid limit")))
 }
 
 /// Keeps the first `limit` series; zero means all.
@@ -195,74 +178,6 @@ fn truncate(answer: &mut eval::value::Answer, limit: Option<usize>) {
     if cut {
         answer.warnings.warn("results truncated due to limit".into());
     }
-}
-
-fn list_of(texts: &BTreeSet<String>, limit: Option<usize>) -> (String, Warnings) {
-    let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let (mut out, mut warnings) = (String::new(), Warnings::default());
-    json::strings(&mut out, texts.iter().take(limit).map(String::as_str));
-    if texts.len() > limit {
-        warnings.warn("results truncated due to limit".into());
-    }
-    (out, warnings)
-}
-
-async fn labels(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    let read = read((state, raw, headers, body));
-    let result = async {
-        let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
-        let limit = read.params.parsed("limit", parse_limit)?;
-        read.run(move |context| {
-            let found = context.rows.matching(Signal::Metrics, &selectors, range)?;
-            let names = found.iter().flat_map(|l| l.iter().map(|(name, _)| name.to_owned())).collect();
-            Ok(list_of(&names, limit))
-        })
-        .await
-    };
-    respond(result.await)
-}
-
-async fn label_values(Path(name): Path<String>, state: State<Querier>, raw: RawQuery, headers: HeaderMap) -> Response {
-    let read = read((state, raw, headers, Bytes::new()));
-    let result = async {
-        let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
-        let limit = read.params.parsed("limit", parse_limit)?;
-        if name.is_empty() {
-            return Err(QueryError::bad("invalid label name: \"\""));
-        }
-        read.run(move |context| {
-            let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { &selectors };
-            let mut values = BTreeSet::new();
-            for matchers in all {
-                values.extend(context.rows.metric_label_values(&name, matchers, range)?);
-            }
-            Ok(list_of(&values, limit))
-        })
-        .await
-    };
-    respond(result.await)
-}
-
-async fn series(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    let read = read((state, raw, headers, body));
-    let result = async {
-        let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
-        if selectors.is_empty() {
-            return Err(QueryError::bad("no match[] parameter provided"));
-        }
-        let limit = read.params.parsed("limit", parse_limit)?.filter(|l| *l > 0).unwrap_or(usize::MAX);
-        read.run(move |context| {
-            let found = params::sorted(context.rows.matching(Signal::Metrics, &selectors, range)?);
-            let (mut out, mut warnings) = (String::new(), Warnings::default());
-            json::list(&mut out, found.iter().take(limit), json::labels);
-            if found.len() > limit {
-                warnings.warn("results truncated due to limit".into());
-            }
-            Ok((out, warnings))
-        })
-        .await
-    };
-    respond(result.await)
 }
 
 async fn metadata(state: State<Querier>, raw: RawQuery, headers: HeaderMap) -> Response {
@@ -331,14 +246,4 @@ async fn exemplars(state: State<Querier>, raw: RawQuery, headers: HeaderMap, bod
         .await
     };
     respond(result.await)
-}
-
-/// Grafana asks this to learn what it talks to.
-async fn build_info() -> impl IntoResponse {
-    let version = env!("CARGO_PKG_VERSION");
-    let data = format!(
-        "{{\"version\":\"2.55.0\",\"revision\":\"ouro-{version}\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\",\
-         \"application\":\"Ouro\"}}"
-    );
-    (StatusCode::OK, prometheus_json::success(&data, &Warnings::default()))
 }

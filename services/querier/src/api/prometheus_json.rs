@@ -2,10 +2,12 @@
 
 use crate::api::json;
 use crate::error::QueryError;
+use crate::looked::Looked;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eval::value::{Answer, SampleValue, SeriesPoints, Value, Warnings};
 use model::Reason;
+use std::time::Duration;
 
 const KIND: &str = "application/json";
 
@@ -86,6 +88,17 @@ pub fn answer(answer: &Answer) -> String {
     }
     out.push('}');
     out
+}
+
+/// Adds what a query cost to its `data`. Samples are those that were read, which for overlapping windows is less than
+/// what Prometheus counts.
+pub fn add_stats(data: &mut String, took: Duration, looked: &Looked) {
+    data.truncate(data.len() - 1);
+    let (seconds, samples, series) = (took.as_secs_f64(), looked.samples(), looked.series());
+    data.push_str(&format!(
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"execTotalTime\":{seconds}}},\
+         \"samples\":{{\"totalQueryableSamples\":{samples},\"seriesRead\":{series}}}}}}}"
+    ));
 }
 
 fn series_points(out: &mut String, series: &SeriesPoints) {

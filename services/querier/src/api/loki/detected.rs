@@ -1,0 +1,129 @@
+//! The labels and fields that lines have, as Logs Drilldown lists them.
+
+use crate::api::json;
+use crate::api::loki::read::{Answered, Read, check_range, failure, options, parse, selector};
+use crate::api::loki_json;
+use crate::api::params;
+use crate::engine::Context;
+use crate::error::QueryError;
+use crate::federation::combined;
+use crate::querier::Querier;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use eval::source::Order;
+use logql::detect::{self, Field};
+use model::{Signal, TimeRange};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// The newest lines that are looked at, and the fields or values that are answered, when the request does not say.
+const DEFAULT: usize = 1000;
+
+fn plain(result: Result<Answered, QueryError>) -> Response {
+    match result {
+        Ok((text, _)) => loki_json::json_response(text),
+        Err(error) => failure(&error),
+    }
+}
+
+pub async fn labels(
+    State(querier): State<Querier>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let read = Read::new(querier, raw, headers, &body);
+    plain(answer_labels(&read).await)
+}
+
+async fn answer_labels(read: &Read) -> Result<Answered, QueryError> {
+    let (start, end) = read.range()?;
+    let selectors: Vec<_> = read.params.get("query").map(selector).transpose()?.into_iter().collect();
+    read.run(move |context| {
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for labels in context.rows.matching(Signal::Logs, &selectors, TimeRange::new(start, end))? {
+            for (name, value) in &labels {
+                values.entry(name.to_owned()).or_default().insert(value.to_owned());
+            }
+        }
+        let mut out = String::from("{\"detectedLabels\":");
+        json::list(&mut out, &values, |out, (name, values)| {
+            out.push_str("{\"label\":");
+            json::string(out, name);
+            // Writing to a string cannot fail.
+            let _ = write!(out, ",\"cardinality\":{}}}", values.len());
+        });
+        out.push('}');
+        Ok(out)
+    })
+    .await
+}
+
+/// Finds the fields of the newest lines, and writes an answer about them; `write` is told how many to write.
+async fn of_lines(
+    read: &Read,
+    write: impl FnOnce(&BTreeMap<String, Field>, usize) -> String + Send + 'static,
+) -> Result<Answered, QueryError> {
+    let (start, end) = read.range()?;
+    let expr = parse(read.params.get("query").unwrap_or(""))?;
+    if expr.is_metric() {
+        return Err(QueryError::bad("only log queries have fields: the query gives numbers"));
+    }
+    let most = combined(&params::tenants(&read.querier, &read.headers)?).max_log_rows;
+    let lines = read.count("line_limit", DEFAULT.min(most as usize), most)?;
+    let limit =
+        read.count(if read.params.get("limit").is_some() { "limit" } else { "field_limit" }, DEFAULT, u32::MAX)?;
+    read.run(move |context: &Context| {
+        check_range(context, start, end)?;
+        let options = options(context);
+        let found = logql::entries(&context.rows, &expr, start, end, lines, Order::Backward, &options)?;
+        Ok(write(&detect::fields(&found, &options)?, limit))
+    })
+    .await
+}
+
+pub async fn fields(
+    State(querier): State<Querier>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let read = Read::new(querier, raw, headers, &body);
+    let result = of_lines(&read, |fields, limit| {
+        let mut out = String::from("{\"fields\":");
+        json::list(&mut out, fields.iter().take(limit), |out, (name, field)| {
+            out.push_str("{\"label\":");
+            json::string(out, name);
+            let _ = write!(out, ",\"type\":\"{}\",\"cardinality\":{}", field.kind.name(), field.values.len());
+            out.push_str(",\"parsers\":");
+            match field.parsers.is_empty() {
+                true => out.push_str("null"),
+                false => json::strings(out, field.parsers.iter().copied()),
+            }
+            out.push('}');
+        });
+        let _ = write!(out, ",\"limit\":{limit}}}");
+        out
+    });
+    plain(result.await)
+}
+
+pub async fn values(
+    Path(name): Path<String>,
+    State(querier): State<Querier>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let read = Read::new(querier, raw, headers, &body);
+    let result = of_lines(&read, move |fields, limit| {
+        let mut out = String::from("{\"values\":");
+        let values = fields.get(&name).into_iter().flat_map(|field| &field.values);
+        json::strings(&mut out, values.take(limit).map(String::as_str));
+        let _ = write!(out, ",\"limit\":{limit}}}");
+        out
+    });
+    plain(result.await)
+}

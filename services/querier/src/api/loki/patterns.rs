@@ -1,0 +1,56 @@
+//! The templates of lines, found when they are asked for in the newest lines of the range.
+
+use crate::api::json;
+use crate::api::loki::read::{Answered, Read, check_range, options, parse, respond};
+use crate::error::QueryError;
+use crate::querier::Querier;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use eval::source::Order;
+use logql::mine::Miner;
+use std::fmt::Write;
+
+/// The lines that are looked at. Counts are those of these lines.
+const SAMPLE: usize = 10_000;
+
+pub async fn patterns(
+    State(querier): State<Querier>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let read = Read::new(querier, raw, headers, &body);
+    respond(answer(&read).await)
+}
+
+async fn answer(read: &Read) -> Result<Answered, QueryError> {
+    let (start, end) = read.range()?;
+    let step = read.step(start, end)?;
+    let expr = parse(read.params.get("query").unwrap_or(""))?;
+    if expr.is_metric() {
+        return Err(QueryError::bad("only log queries have patterns: the query gives numbers"));
+    }
+    read.run(move |context| {
+        check_range(context, start, end)?;
+        let found = logql::entries(&context.rows, &expr, start, end, SAMPLE, Order::Backward, &options(context))?;
+        let mut miner = Miner::default();
+        for entry in found.iter().flat_map(|stream| &stream.entries) {
+            miner.take(entry.time_ns.div_euclid(step) * step, &entry.line);
+        }
+        let mut out = String::new();
+        json::list(&mut out, &miner.finish(), |out, template| {
+            out.push_str("{\"pattern\":");
+            json::string(out, &template.text());
+            out.push_str(",\"samples\":");
+            json::list(out, &template.counts, |out, (time, lines)| {
+                // Whole seconds. Writing to a string cannot fail.
+                let _ = write!(out, "[{},{lines}]", time / 1_000_000_000);
+            });
+            out.push('}');
+        });
+        Ok(out)
+    })
+    .await
+}

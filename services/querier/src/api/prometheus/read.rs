@@ -1,0 +1,70 @@
+//! Reads what Prometheus's requests have in common, and writes their errors.
+
+use crate::api::params::{self, Params};
+use crate::api::{json, prometheus_json};
+use crate::engine::{self, Asked, Context};
+use crate::error::QueryError;
+use crate::querier::Querier;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use eval::value::Warnings;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What handlers are given.
+pub type Request = (State<Querier>, RawQuery, HeaderMap, Bytes);
+
+/// What came with the request, read.
+pub struct Read {
+    pub querier: Querier,
+    pub params: Params,
+    pub headers: HeaderMap,
+}
+
+pub fn read((State(querier), RawQuery(query), headers, body): Request) -> Read {
+    Read { querier, params: Params::read(query.as_deref(), &headers, &body), headers }
+}
+
+impl Read {
+    pub async fn run(
+        &self,
+        work: impl FnOnce(&Context) -> Result<(String, Warnings), QueryError> + Send + 'static,
+    ) -> Result<(String, Warnings), QueryError> {
+        let admitted = params::tenants(&self.querier, &self.headers)?;
+        let timeout = self.params.parsed("timeout", params::prometheus_duration)?;
+        let timeout = timeout.map(|millis| Duration::from_millis(millis.max(0) as u64));
+        let asked = Asked { whole: self.params.whole()?, timeout };
+        let ((data, mut warnings), missing) = engine::run(&self.querier, admitted, asked, work).await?;
+        missing.into_iter().for_each(|text| warnings.warn(text));
+        Ok((data, warnings))
+    }
+}
+
+pub fn respond(result: Result<(String, Warnings), QueryError>) -> Response {
+    match result {
+        Ok((data, warnings)) => prometheus_json::success(&data, &warnings),
+        Err(error) => prometheus_json::failure(&error),
+    }
+}
+
+pub fn parse(text: &str) -> Result<promql::Expr, QueryError> {
+    promql::parse(text).map_err(|e| QueryError::bad(format!("invalid parameter \"query\": {e}")))
+}
+
+/// A `limit`; zero means none.
+pub fn parse_limit(text: &str) -> Result<usize, QueryError> {
+    text.parse().map_err(|_| QueryError::bad(format!("cannot parse \"{text}\" to a valid limit")))
+}
+
+/// The first texts, and a warning if there are more.
+pub fn list_of(texts: &BTreeSet<String>, limit: Option<usize>) -> (String, Warnings) {
+    let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let (mut out, mut warnings) = (String::new(), Warnings::default());
+    json::strings(&mut out, texts.iter().take(limit).map(String::as_str));
+    if texts.len() > limit {
+        warnings.warn("results truncated due to limit".into());
+    }
+    (out, warnings)
+}

@@ -1,0 +1,324 @@
+//! The rows of one or several tenants as one source, which also counts what it gives.
+//!
+//! Of several tenants, every row says whose it is: by the label `__tenant_id__`, which matchers may select on. A label
+//! that has that name already becomes `original___tenant_id__`, as in Mimir. Only tenants for which the request was
+//! admitted are ever asked, and one that the matchers rule out is not.
+
+use crate::error::QueryError;
+use crate::looked::Looked;
+use crate::source::TenantRows;
+use eval::source::Rows as StoredRows;
+use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
+use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use tenancy::{Admitted, Limits, Read};
+
+/// The label that says whose a row is.
+const TENANT: &str = "__tenant_id__";
+/// What a row's own label of that name becomes.
+const ORIGINAL: &str = "original___tenant_id__";
+
+/// What one query may read. One tenant's rows are as they are.
+pub struct Rows {
+    tenants: Vec<TenantRows>,
+    pub looked: Looked,
+}
+
+/// What of a selector the store answers, and what is held against the labels that are added here.
+struct Split {
+    stored: Vec<Matcher>,
+    added: Vec<Matcher>,
+}
+
+impl Split {
+    fn of(matchers: &[Matcher]) -> Split {
+        let is_added = |m: &&Matcher| m.name == TENANT || m.name == ORIGINAL;
+        let (added, stored) = matchers.iter().partition::<Vec<&Matcher>, _>(is_added);
+        let owned = |all: Vec<&Matcher>| all.into_iter().cloned().collect();
+        Split { stored: owned(stored), added: owned(added) }
+    }
+
+    fn may_be(&self, tenant: &TenantId) -> bool {
+        self.added.iter().filter(|m| m.name == TENANT).all(|m| m.matches(tenant.as_str()))
+    }
+
+    /// The labels with their tenant, if they meet the conditions on what was added.
+    fn labelled(&self, labels: &Labels, tenant: &TenantId) -> Option<Labels> {
+        let labels = labelled(labels, tenant);
+        Matcher::all(&self.added, &labels).then_some(labels)
+    }
+
+    /// Whether rows of a tenant that it may be can still fail the conditions.
+    fn looks_at_rows(&self) -> bool {
+        self.added.iter().any(|m| m.name == ORIGINAL)
+    }
+}
+
+fn labelled(labels: &Labels, tenant: &TenantId) -> Labels {
+    let mut builder = LabelsBuilder::from(labels);
+    if let Some(own) = labels.get(TENANT) {
+        builder.set(ORIGINAL, own);
+    }
+    builder.set(TENANT, tenant.as_str());
+    builder.build()
+}
+
+/// The limits of a query of all these tenants: of each, that of the tenant that may do least.
+pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
+    let all = || admitted.iter().map(|admitted| &**admitted.limits());
+    let (Some(first), true) = (admitted.first(), admitted.len() > 1) else {
+        return admitted.first().map(|only| only.limits().clone()).unwrap_or_default();
+    };
+    let mut limits = (**first.limits()).clone();
+    for other in all() {
+        limits.query_memory = limits.query_memory.min(other.query_memory);
+        limits.query_timeout = limits.query_timeout.min(other.query_timeout);
+        limits.max_query_range = limits.max_query_range.into_iter().chain(other.max_query_range).min();
+        limits.max_log_rows = limits.max_log_rows.min(other.max_log_rows);
+    }
+    limits.promql_experimental = all().all(|limits| limits.promql_experimental);
+    limits.delayed_name_removal = all().all(|limits| limits.delayed_name_removal);
+    Arc::new(limits)
+}
+
+impl Rows {
+    pub fn new(tenants: Vec<TenantRows>) -> Rows {
+        Rows { tenants, looked: Looked::default() }
+    }
+
+    /// The only tenant, whose rows need no label.
+    fn only(&self) -> Option<&TenantRows> {
+        match &*self.tenants {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    fn asked(&self, split: &Split) -> Vec<&TenantRows> {
+        self.tenants.iter().filter(|rows| split.may_be(&rows.tenant)).collect()
+    }
+
+    /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all.
+    pub fn matching(
+        &self,
+        signal: Signal,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<HashSet<Labels>, QueryError> {
+        let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { selectors };
+        let mut found = HashSet::new();
+        for matchers in all {
+            found.extend(self.series(signal, matchers, range)?);
+        }
+        Ok(found)
+    }
+
+    /// The label sets that have rows within the range.
+    pub fn series(
+        &self,
+        signal: Signal,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<HashSet<Labels>, QueryError> {
+        if let Some(only) = self.only() {
+            return only.series(signal, matchers, range);
+        }
+        let split = Split::of(matchers);
+        let mut all = HashSet::new();
+        for rows in self.asked(&split) {
+            let found = rows.series(signal, &split.stored, range)?;
+            all.extend(found.iter().filter_map(|labels| split.labelled(labels, &rows.tenant)));
+        }
+        Ok(all)
+    }
+
+    /// The values of a label of metrics.
+    pub fn metric_label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        if let Some(only) = self.only() {
+            return only.metric_label_values(name, matchers, range);
+        }
+        let split = Split::of(matchers);
+        if name == TENANT || name == ORIGINAL || split.looks_at_rows() {
+            let found = self.series(Signal::Metrics, matchers, range)?;
+            return Ok(found.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
+        }
+        let mut values = BTreeSet::new();
+        for rows in self.asked(&split) {
+            values.extend(rows.metric_label_values(name, &split.stored, range)?);
+        }
+        Ok(values)
+    }
+
+    /// What the metric families are, as any of the tenants has it.
+    pub fn metadata(&self) -> Result<BTreeMap<String, BTreeSet<Metadata>>, QueryError> {
+        let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
+        for rows in &self.tenants {
+            for (family, entries) in rows.metadata()? {
+                all.entry(family).or_default().extend(entries);
+            }
+        }
+        Ok(all)
+    }
+
+    pub fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, QueryError> {
+        if let Some(only) = self.only() {
+            return only.exemplars(matchers, range);
+        }
+        let split = Split::of(matchers);
+        let mut all = BTreeMap::new();
+        for rows in self.asked(&split) {
+            let found = rows.exemplars(&split.stored, range)?.into_iter();
+            all.extend(found.filter_map(|(labels, of)| Some((split.labelled(&labels, &rows.tenant)?, of))));
+        }
+        Ok(all)
+    }
+}
+
+impl SeriesSource for Rows {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        let series: SeriesIter<'_> = match self.only() {
+            Some(only) => SeriesSource::select(only, matchers, range)?,
+            None => {
+                let split = Arc::new(Split::of(matchers));
+                // One tenant after the other: the heads' rows of one at a time are in memory.
+                let tenants = self.asked(&split);
+                Box::new(tenants.into_iter().flat_map(move |rows| -> SeriesIter<'_> {
+                    let split = split.clone();
+                    match SeriesSource::select(rows, &split.stored, range) {
+                        Err(error) => Box::new(std::iter::once(Err(error))),
+                        Ok(found) => Box::new(found.filter_map(move |series| match series {
+                            Ok(mut series) => {
+                                series.labels = Some(split.labelled(&series.labels(), &rows.tenant)?);
+                                Some(Ok(series))
+                            }
+                            failed => Some(failed),
+                        })),
+                    }
+                }))
+            }
+        };
+        Ok(Box::new(series.inspect(|series| self.looked.at_series(series))))
+    }
+}
+
+impl PageSource for Rows {
+    fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        let pages: PageIter<'_> = match self.only() {
+            Some(only) => PageSource::select(only, selection)?,
+            None => {
+                let split = Arc::new(Split::of(&selection.matchers));
+                let tenants = self.asked(&split);
+                // Lines that are taken away here would be missing from a limit.
+                let limit = selection.limit.filter(|_| !split.looks_at_rows());
+                let stored = LogSelection { matchers: split.stored.clone(), limit, ..selection.clone() };
+                Box::new(tenants.into_iter().flat_map(move |rows| -> PageIter<'_> {
+                    let split = split.clone();
+                    match PageSource::select(rows, &stored) {
+                        Err(error) => Box::new(std::iter::once(Err(error))),
+                        Ok(found) => Box::new(found.filter_map(move |page| match page {
+                            Ok(mut page) => {
+                                page.labels = split.labelled(&page.labels, &rows.tenant)?;
+                                Some(Ok(page))
+                            }
+                            failed => Some(failed),
+                        })),
+                    }
+                }))
+            }
+        };
+        Ok(Box::new(pages.inspect(|page| self.looked.at_page(page))))
+    }
+
+    /// Of one tenant as it keeps its rows, of several as lines.
+    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
+        if let Some(only) = self.only() {
+            return only.visit(selection, &mut |rows| {
+                self.looked.at_rows(&rows);
+                take(rows)
+            });
+        }
+        for page in PageSource::select(self, selection)? {
+            if take(StoredRows::Lines(page?)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::MatchOp;
+    use std::time::Duration;
+    use tenancy::{LimitTable, Overrides};
+
+    fn split(matchers: &[(&str, MatchOp, &str)]) -> Split {
+        let made = matchers.iter().map(|(name, op, value)| Matcher::new(*name, *op, *value).expect("a matcher"));
+        Split::of(&made.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_rows_tenant_is_a_label_and_its_own_label_of_that_name_is_kept() {
+        let tenant = TenantId::new("a").expect("a name");
+        let check = |pairs: &[(&str, &str)], want: &str| {
+            assert_eq!(labelled(&Labels::from_pairs(pairs.iter().copied()), &tenant).to_string(), want);
+        };
+        check(&[("job", "x")], r#"{__tenant_id__="a", job="x"}"#);
+        check(&[(TENANT, "b")], r#"{__tenant_id__="a", original___tenant_id__="b"}"#);
+        check(&[(TENANT, "b"), (ORIGINAL, "c")], r#"{__tenant_id__="a", original___tenant_id__="b"}"#);
+        check(&[(ORIGINAL, "c")], r#"{__tenant_id__="a", original___tenant_id__="c"}"#);
+    }
+
+    #[test]
+    fn matchers_choose_tenants() {
+        let check = |matchers: &[(&str, MatchOp, &str)], want: [bool; 2]| {
+            let split = split(matchers);
+            let may = ["a", "b"].map(|name| split.may_be(&TenantId::new(name).expect("a name")));
+            assert_eq!(may, want, "{matchers:?}");
+        };
+        check(&[("job", MatchOp::Equal, "x")], [true, true]);
+        check(&[(TENANT, MatchOp::Equal, "a")], [true, false]);
+        check(&[(TENANT, MatchOp::NotEqual, "a")], [false, true]);
+        check(&[(TENANT, MatchOp::Regex, "a|b")], [true, true]);
+        check(&[(TENANT, MatchOp::Equal, "")], [false, false]);
+        check(&[(TENANT, MatchOp::Regex, "a.*"), (TENANT, MatchOp::NotRegex, ".*a")], [false, false]);
+    }
+
+    #[test]
+    fn of_each_limit_the_strictest_holds() {
+        let mut overrides = Overrides::default();
+        for (name, own) in
+            [("a", r#"{"max_log_rows": 10}"#), ("b", r#"{"max_query_range": "1h", "promql_experimental": true}"#)]
+        {
+            let tenant = TenantId::new(name).expect("a name");
+            overrides.set(tenant, serde_json::from_str(own).expect("a map")).expect("limits");
+        }
+        let table = LimitTable::new(&overrides);
+        let of = |org: &str| combined(&tenancy::admit_reads(&table, Some(org.as_bytes())).expect("admitted"));
+        assert_eq!((of("a|b").max_log_rows, of("a|b").max_query_range), (10, Some(Duration::from_secs(3600))));
+        assert!(of("b").promql_experimental && !of("a|b").promql_experimental);
+        assert_eq!((of("b").max_log_rows, of("a").max_query_range), (Limits::default().max_log_rows, None));
+    }
+
+    #[test]
+    fn conditions_on_added_labels_are_not_the_stores() {
+        let split =
+            split(&[("job", MatchOp::Equal, "x"), (TENANT, MatchOp::Equal, "a"), (ORIGINAL, MatchOp::Equal, "b")]);
+        assert_eq!(split.stored, [Matcher::equal("job", "x")]);
+        assert!(split.looks_at_rows());
+        let tenant = TenantId::new("a").expect("a name");
+        assert!(split.labelled(&Labels::from_pairs([(TENANT, "b")]), &tenant).is_some());
+        assert!(split.labelled(&Labels::from_pairs([(TENANT, "c")]), &tenant).is_none());
+    }
+}
