@@ -177,7 +177,11 @@ fn transfer(world: &World, process: Option<Process>) {
 }
 
 async fn lose_a_disk(world: &World, budget: &mut Budget, process: Option<Process>) {
-    let Some(process) = process.filter(|_| budget.disks > 0) else { return };
+    // A shard that began while only two were there has no majority without one of them.
+    let can = |process: &Process| {
+        simulated::groups(&process.ingester).iter().all(|(group, _)| group.status().voters.len() != 2)
+    };
+    let Some(process) = process.filter(|process| budget.disks > 0 && can(process)) else { return };
     budget.disks -= 1;
     process::wipe(world, &process.name).await;
     if world.chance.happens(300) && !world::ingester_settings().placement.control.contains(&process.name) {
