@@ -124,7 +124,10 @@ impl Steer {
     async fn begin_shards(&self, ingesters: &[Ingester], led: Duration) -> Result<(), Error> {
         let table = self.table();
         let shards = table.readable().most(self.shards);
-        if shards != table.readable() {
+        // One raise after the other: the first shards are opened for writes without a grace, and a reader that has heard
+        // of them only must not miss those that were added meanwhile.
+        let is_settled = table.writable() == table.readable();
+        if shards != table.readable() && is_settled {
             self.write(Command::Read { shards }).await?;
         }
         let alive: Vec<Ingester> = ingesters.iter().filter(|i| i.alive && !i.draining).cloned().collect();
