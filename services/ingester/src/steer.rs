@@ -162,7 +162,10 @@ impl Steer {
     async fn open_for_reads(&self, found: &BTreeMap<GroupId, Found>) -> Result<(), Error> {
         let table = self.table();
         let shards = table.readable().most(self.shards);
-        if shards == table.readable() || !all_led(shards, found) {
+        // One raise after the other: the first shards are opened for writes without a grace, and a reader that has heard
+        // of them only must not miss those that were added meanwhile.
+        let is_settled = table.writable() == table.readable();
+        if shards == table.readable() || !is_settled || !all_led(shards, found) {
             return Ok(());
         }
         self.write(Command::Read { shards }).await

@@ -15,4 +15,9 @@ pub const FOUND: &[(u64, &str)] = &[
     ),
     (814, "the same, before new shards were open for writes"),
     (1379, "a leader that lost the lead and was fed a snapshot in the same moment never heard that it no longer leads"),
+    (
+        4633,
+        "shards that were added before the first ones were open for writes were opened with them, without the grace that \
+         readers need",
+    ),
 ];
