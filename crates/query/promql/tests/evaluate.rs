@@ -363,3 +363,9 @@ fn texts_of_values() {
     assert_eq!(text(0.1 + 0.2), "0.3");
     assert_eq!(text(f64::NAN), "NaN");
 }
+
+#[test]
+fn a_rate_needs_two_samples() {
+    // Also where the window begins before 1970.
+    check_range("increase(m[26m])", &["m _ 0 0 0"], &[" 0@120 0@180"]);
+}

@@ -71,8 +71,9 @@ pub fn extrapolated(window: &Window<'_>, how: Difference, remarks: &mut Remarks<
     let (Some((first, start, _)), Some((last, ..))) = (window.first(), window.last()) else {
         return Outcome::Nothing;
     };
-    // A counter that began within the window began at zero: that counts like one more sample.
-    let born = how.counter && how.starts && start > window.start && start < first;
+    // A counter that began within the window began at zero: that counts like one more sample. No start is written as 0.
+    let known = how.starts && start != 0;
+    let born = how.counter && known && start > window.start && start < first;
     let samples = window.len();
     if samples < 2 && !born {
         return Outcome::Nothing;
