@@ -1,3 +1,5 @@
+//! Pushes as senders of OTLP make them.
+
 use crate::agent::{Agent, JSON, LOKI, PROTOBUF, lines, logs, now};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

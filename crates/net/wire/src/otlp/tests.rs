@@ -1,3 +1,5 @@
+//! Bodies of OTLP, and what becomes of them.
+
 use super::logs::Mapping;
 use super::metrics::Translated;
 use super::*;
