@@ -39,6 +39,8 @@ mod rows;
 mod rulers;
 #[path = "cluster/shapes.rs"]
 mod shapes;
+#[path = "cluster/share.rs"]
+mod share;
 #[path = "cluster/store.rs"]
 mod store;
 #[path = "cluster/tenants.rs"]

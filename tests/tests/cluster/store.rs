@@ -10,7 +10,7 @@ use ouro_tests::s3::{ACCESS_KEY, BUCKET, Fault, Rule, S3, SECRET_KEY};
 use ouro_tests::story::Story;
 use std::time::Duration;
 
-fn objects(s3: &S3) -> String {
+pub fn objects(s3: &S3) -> String {
     format!(
         "url = \"s3://{BUCKET}/cluster\"\ntimeout = \"2s\"\n[objects.options]\nendpoint = \"{}\"\nallow_http = \"true\"\n\
          region = \"local\"\naccess_key_id = \"{ACCESS_KEY}\"\nsecret_access_key = \"{SECRET_KEY}\"\n",
