@@ -14,9 +14,8 @@ use crate::error::QueryError;
 use crate::federation::combined;
 use crate::querier::Querier;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use model::{Labels, Matcher, Signal, TimeRange};
@@ -44,8 +43,7 @@ pub fn routes() -> Router<Querier> {
     Router::new().nest("/loki/api/v1", api).route("/config/tenant/v1/limits", get(status::limits))
 }
 
-async fn query(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn query(read: Read) -> Response {
     respond(answer_query(&read).await)
 }
 
@@ -65,13 +63,7 @@ async fn answer_query(read: &Read) -> Result<Answered, QueryError> {
     .await
 }
 
-async fn query_range(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn query_range(read: Read) -> Response {
     respond(answer_range(&read).await)
 }
 
@@ -123,25 +115,16 @@ async fn list(
     .await
 }
 
-async fn labels(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn labels(read: Read) -> Response {
     let names = |labels: &Labels, texts: &mut BTreeSet<String>| texts.extend(labels.iter().map(|(n, _)| n.to_owned()));
     respond(list(read, names).await)
 }
 
-async fn label_values(
-    Path(name): Path<String>,
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn label_values(Path(name): Path<String>, read: Read) -> Response {
     respond(list(read, move |labels, texts| texts.extend(labels.get(&name).map(str::to_owned))).await)
 }
 
-async fn series(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn series(read: Read) -> Response {
     let result = async {
         let (start, end) = read.range()?;
         let given = read.params.all("match[]").chain(read.params.all("match")).filter(|text| !text.is_empty());
@@ -161,13 +144,7 @@ async fn series(State(querier): State<Querier>, RawQuery(raw): RawQuery, headers
 }
 
 /// The canonical text of a query, or why it is none.
-async fn format_query(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+async fn format_query(read: Read) -> Response {
     let mut out = String::new();
     match logql::parse(read.params.get("query").unwrap_or("")) {
         Ok(expr) => {

@@ -7,10 +7,7 @@ use crate::api::params;
 use crate::engine::Context;
 use crate::error::QueryError;
 use crate::federation::combined;
-use crate::querier::Querier;
-use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::Path;
 use axum::response::Response;
 use eval::source::Order;
 use logql::detect::{self, Field};
@@ -28,13 +25,7 @@ fn plain(result: Result<Answered, QueryError>) -> Response {
     }
 }
 
-pub async fn labels(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn labels(read: Read) -> Response {
     plain(answer_labels(&read).await)
 }
 
@@ -84,13 +75,7 @@ async fn of_lines(
     .await
 }
 
-pub async fn fields(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn fields(read: Read) -> Response {
     let result = of_lines(&read, |fields, limit| {
         let mut out = String::from("{\"fields\":");
         json::list(&mut out, fields.iter().take(limit), |out, (name, field)| {
@@ -110,14 +95,7 @@ pub async fn fields(
     plain(result.await)
 }
 
-pub async fn values(
-    Path(name): Path<String>,
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn values(Path(name): Path<String>, read: Read) -> Response {
     let result = of_lines(&read, move |fields, limit| {
         let mut out = String::from("{\"values\":");
         let values = fields.get(&name).into_iter().flat_map(|field| &field.values);

@@ -8,10 +8,6 @@ use crate::api::loki::read::{Answered, Read, failure, respond, selector};
 use crate::api::loki_json;
 use crate::engine::Context;
 use crate::error::QueryError;
-use crate::querier::Querier;
-use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use eval::source::{LogSelection, Order, PageSource};
 use model::{Labels, Matcher, TimeRange};
@@ -103,13 +99,7 @@ fn each_page(
     Ok(())
 }
 
-pub async fn stats(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn stats(read: Read) -> Response {
     match answer_stats(&read).await {
         Ok((text, _)) => loki_json::json_response(text),
         Err(error) => failure(&error),
@@ -224,13 +214,7 @@ fn group_labels(out: &mut String, group: &[(String, String)]) {
     out.push('}');
 }
 
-pub async fn volume(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn volume(read: Read) -> Response {
     respond(answer_volume(&read).await)
 }
 
@@ -254,13 +238,7 @@ async fn answer_volume(read: &Read) -> Result<Answered, QueryError> {
     .await
 }
 
-pub async fn volume_range(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn volume_range(read: Read) -> Response {
     respond(answer_volume_range(&read).await)
 }
 

@@ -3,10 +3,6 @@
 use crate::api::json;
 use crate::api::loki::read::{Answered, Read, check_range, options, parse, respond};
 use crate::error::QueryError;
-use crate::querier::Querier;
-use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use eval::source::Order;
 use logql::mine::Miner;
@@ -15,13 +11,7 @@ use std::fmt::Write;
 /// The lines that are looked at. Counts are those of these lines.
 const SAMPLE: usize = 10_000;
 
-pub async fn patterns(
-    State(querier): State<Querier>,
-    RawQuery(raw): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let read = Read::new(querier, raw, headers, &body);
+pub async fn patterns(read: Read) -> Response {
     respond(answer(&read).await)
 }
 

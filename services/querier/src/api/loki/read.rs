@@ -6,6 +6,8 @@ use crate::engine::{self, Asked, Context};
 use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use eval::source::Order;
@@ -27,12 +29,18 @@ pub struct Read {
     pub headers: HeaderMap,
 }
 
-impl Read {
-    pub fn new(querier: Querier, query: Option<String>, headers: HeaderMap, body: &Bytes) -> Read {
-        let params = Params::read(query.as_deref(), &headers, body);
-        Read { querier, params, headers }
-    }
+impl FromRequest<Querier> for Read {
+    type Rejection = BytesRejection;
 
+    async fn from_request(request: Request, querier: &Querier) -> Result<Read, BytesRejection> {
+        let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
+        let body = Bytes::from_request(request, querier).await?;
+        let params = Params::read(query.as_deref(), &headers, &body);
+        Ok(Read { querier: querier.clone(), params, headers })
+    }
+}
+
+impl Read {
     pub async fn run(
         &self,
         work: impl FnOnce(&Context) -> Result<String, QueryError> + Send + 'static,
