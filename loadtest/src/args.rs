@@ -18,6 +18,8 @@ pub enum Command {
     Logs(LogsCommand),
     /// Push metrics by Prometheus remote write: cAdvisor and Traefik.
     Metrics(MetricsCommand),
+    /// Push the past: the metrics' series from long ago until now, as fast as the target takes them.
+    History(HistoryCommand),
     /// Read back what a run with --save pushed.
     Verify(VerifyCommand),
 }
@@ -57,6 +59,33 @@ pub struct MetricsCommand {
     /// Send remote write 2.0 instead of 1.0.
     #[arg(long)]
     pub rw2: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct HistoryCommand {
+    #[arg(long, value_name = "URL")]
+    pub target: String,
+    /// Where remote write is taken: Prometheus has it at /api/v1/write.
+    #[arg(long, default_value = "/api/v1/push")]
+    pub path: String,
+    #[arg(long, default_value = "load-0")]
+    pub tenant: String,
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
+    pub series: u32,
+    /// How long ago it begins.
+    #[arg(long, default_value = "24h", value_parser = settings::duration::parse)]
+    pub span: Duration,
+    /// Between two samples of a series.
+    #[arg(long, default_value = "15s", value_parser = settings::duration::parse)]
+    pub step: Duration,
+    /// The time of the last sample, in Unix seconds; now, if it is not given.
+    #[arg(long)]
+    pub end: Option<i64>,
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Pushes under way at one time.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub in_flight: u32,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,12 +7,13 @@
 //!
 //! The parts, in the order in which a row meets them: [`seed`] (ids and random numbers), [`draft`] (bodies with
 //! holes), [`template`] (the same, compressed), [`logs`] and [`metrics`] (what rows look like), [`send`] and
-//! [`drive`] (pushing and pacing), [`state`] (what was acknowledged), [`meter`] and [`report`], [`verify`].
+//! [`drive`] (pushing and pacing), [`history`] (the past instead), [`state`] (what was acknowledged), [`meter`] and [`report`], [`verify`].
 
 pub mod args;
 pub mod corpus;
 pub mod draft;
 pub mod drive;
+pub mod history;
 pub mod logs;
 pub mod meter;
 pub mod metrics;
@@ -37,6 +38,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Logs(command) => load(Workload::logs(&command)?, &command.load, &command.reading).await,
         Command::Metrics(command) => load(Workload::metrics(&command)?, &command.load, &command.reading).await,
+        Command::History(command) => history::push(&command).await,
         Command::Verify(command) => {
             let state = State::read(&command.file)?;
             let corpus = state.workload.corpus();

@@ -73,11 +73,28 @@ impl Metrics {
         let compressed = self.compressed(place, target);
         let payload = compressed.template.fill(|hole, slot| {
             let value = self.value(place, &target.series[hole.row as usize]);
-            slot[..8].copy_from_slice(&value.to_le_bytes());
-            slot[8] = 2 << 3;
-            fill_varint(base as u64, &mut slot[9..]);
+            fill_sample(slot, value, base);
         });
         Body { rows: target.series.len() as u32, raw_len: compressed.template.raw_len, payload }
+    }
+
+    /// One body with some scrapes of a target, the series' samples side by side, to be filled in by [`Metrics::past`].
+    pub fn past_template(&self, lane: u32, scrapes: u32) -> Template {
+        let target = &self.targets[lane as usize];
+        let labelled = target.series.iter().map(|series| (series, target.labels(self.seed, series, 0)));
+        Template::new(&draft_v1(labelled, scrapes as usize))
+    }
+
+    /// The scrapes of a lane from number `first` on, the first of them at `base` and the others every `step` (ms).
+    pub fn past(&self, template: &Template, lane: u32, scrapes: u32, first: u32, base: i64, step: i64) -> Body {
+        let target = &self.targets[lane as usize];
+        let payload = template.fill(|hole, slot| {
+            let (series, at) = (hole.row / scrapes, hole.row % scrapes);
+            let place = Place { tenant: 0, lane, number: first + at };
+            let value = self.value(place, &target.series[series as usize]);
+            fill_sample(slot, value, base + step * i64::from(at));
+        });
+        Body { rows: target.series.len() as u32 * scrapes, raw_len: template.raw_len, payload }
     }
 
     /// The label sets of a lane in scrapes `from..=to`, written as [`canonical`] does, each with its series and the
@@ -141,7 +158,7 @@ impl Metrics {
             .series
             .iter()
             .map(|series| (series, target.labels(self.seed, series, self.generation(series, place.number))));
-        if self.rw2 { draft_v2(labelled) } else { draft_v1(labelled) }
+        if self.rw2 { draft_v2(labelled) } else { draft_v1(labelled, 1) }
     }
 }
 
@@ -156,8 +173,9 @@ pub fn canonical<'a>(sorted: impl Iterator<Item = (&'a str, &'a str)>) -> String
     text
 }
 
-/// `WriteRequest{timeseries=1{labels=1{name=1, value=2}, samples=2{value=1 double, timestamp=2}}}`.
-fn draft_v1<'a>(labelled: impl Iterator<Item = (&'a Series, Labels)>) -> Draft {
+/// `WriteRequest{timeseries=1{labels=1{name=1, value=2}, samples=2{value=1 double, timestamp=2}}}`, with so many samples
+/// of each series.
+fn draft_v1<'a>(labelled: impl Iterator<Item = (&'a Series, Labels)>, samples: usize) -> Draft {
     let mut body = Draft::default();
     for (row, (_, labels)) in labelled.enumerate() {
         let mut message = Draft::default();
@@ -167,7 +185,9 @@ fn draft_v1<'a>(labelled: impl Iterator<Item = (&'a Series, Labels)>) -> Draft {
             label.string(2, value);
             message.message(1, &label);
         }
-        message.message(2, &sample(row));
+        for at in 0..samples {
+            message.message(2, &sample(row * samples + at));
+        }
         body.message(1, &message);
     }
     body
@@ -216,6 +236,12 @@ fn sample(row: usize) -> Draft {
     sample.raw(&[1 << 3 | 1]);
     sample.hole(row as u32, 0, 8 + 1 + 6);
     sample
+}
+
+fn fill_sample(slot: &mut [u8], value: f64, time: i64) {
+    slot[..8].copy_from_slice(&value.to_le_bytes());
+    slot[8] = 2 << 3;
+    fill_varint(time as u64, &mut slot[9..]);
 }
 
 #[cfg(test)]

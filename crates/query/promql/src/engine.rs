@@ -17,6 +17,7 @@ mod call;
 mod histograms;
 mod info;
 mod labels;
+mod layout;
 mod scalar;
 mod selector;
 mod shared;

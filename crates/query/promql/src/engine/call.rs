@@ -2,12 +2,12 @@
 
 use crate::{
     ast::{Edges, Expr, Kind},
-    engine::{Engine, Sink, selector::What},
+    engine::{Engine, Sink, selector::What, windows::RangeSeries},
     functions::{
         dates, extended, math, over_time,
         rate::{self, Difference},
         regression,
-        window::{Remarks, Window},
+        window::{Remark, Remarks, Window},
     },
 };
 use eval::{
@@ -162,28 +162,29 @@ impl Engine<'_> {
             "increase" => difference(true, false),
             _ => difference(false, false),
         };
-        let keeps = matches!(name, "last_over_time" | "first_over_time");
+        // What answers the same for the same window at any step.
+        let steady = Over { steady: true, ..Over::default() };
         match (name, args) {
             ("rate" | "increase" | "delta", [range]) => {
                 let edges = match &range.inner().kind {
                     Kind::Range(selector, _) => selector.edges,
                     _ => Edges::Plain,
                 };
-                self.over(range, grid, sink, true, false, |_, window, remarks| match edges {
+                let slopes = (edges == Edges::Plain).then_some(how);
+                self.over(range, grid, sink, Over { slopes, ..steady }, |_, window, remarks| match edges {
                     Edges::Plain => rate::extrapolated(window, how, remarks),
                     _ => extended::difference(window, how, edges, remarks),
                 })
             }
             ("irate" | "idelta", [range]) => {
-                self.over(range, grid, sink, true, false, |_, w, remarks| rate::latest(w, how, remarks))
+                self.over(range, grid, sink, steady, |_, w, remarks| rate::latest(w, how, remarks))
             }
             ("changes", [range]) => {
-                self.over(range, grid, sink, true, false, |_, w, _| rate::changes(&extended::anchored(w)))
+                self.over(range, grid, sink, steady, |_, w, _| rate::changes(&extended::anchored(w)))
             }
-            ("resets", [range]) => self.over(range, grid, sink, true, false, |_, w, remarks| {
-                rate::resets(&extended::anchored(w), starts, remarks)
-            }),
-            ("deriv", [range]) => self.over(range, grid, sink, true, false, |_, window, remarks| {
+            ("resets", [range]) => self
+                .over(range, grid, sink, steady, |_, w, remarks| rate::resets(&extended::anchored(w), starts, remarks)),
+            ("deriv", [range]) => self.over(range, grid, sink, steady, |_, window, remarks| {
                 if window.times.len() < 2 {
                     return Outcome::Nothing;
                 }
@@ -191,7 +192,7 @@ impl Engine<'_> {
             }),
             ("predict_linear", [range, ahead]) => {
                 let ahead = self.scalar(ahead, grid)?;
-                self.over(range, grid, sink, false, false, |step, window, remarks| {
+                self.over(range, grid, sink, Over::default(), |step, window, remarks| {
                     if window.times.len() < 2 {
                         return Outcome::Nothing;
                     }
@@ -206,7 +207,7 @@ impl Engine<'_> {
                 for number in numbers.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
                     self.notes(q.at)(eval::note::Note::InvalidQuantile(*number));
                 }
-                self.over(range, grid, sink, false, false, |step, w, remarks| {
+                self.over(range, grid, sink, Over::default(), |step, w, remarks| {
                     over_time::quantile_over_time(numbers[step], w, remarks)
                 })
             }
@@ -225,7 +226,7 @@ impl Engine<'_> {
                     }
                 };
                 let (smoothing, trend) = (factor(smoothing, "smoothing")?, factor(trend, "trend")?);
-                self.over(range, grid, sink, false, false, |step, window, remarks| {
+                self.over(range, grid, sink, Over::default(), |step, window, remarks| {
                     if window.times.len() < 2 {
                         return Outcome::Nothing;
                     }
@@ -236,7 +237,7 @@ impl Engine<'_> {
             }
             ("min_over_time" | "max_over_time", [range]) => {
                 let mut extremes = over_time::Extremes::new(name == "max_over_time");
-                self.over(range, grid, sink, true, false, |step, window, remarks| {
+                self.over(range, grid, sink, steady, |step, window, remarks| {
                     if step == 0 {
                         extremes.clear();
                     }
@@ -244,11 +245,12 @@ impl Engine<'_> {
                 })
             }
             (_, [range]) => {
+                let keeps_name = matches!(name, "last_over_time" | "first_over_time");
                 let known = crate::functions::over_time::NAMES.contains(&name);
                 if !known {
                     return Err(EvalError::unsupported(format!("function {name:?}")));
                 }
-                self.over(range, grid, sink, true, keeps, |_, w, remarks| {
+                self.over(range, grid, sink, Over { keeps_name, ..steady }, |_, w, remarks| {
                     over_time::apply(name, w, remarks).unwrap_or(Outcome::Nothing)
                 })
             }
@@ -256,43 +258,34 @@ impl Engine<'_> {
         }
     }
 
-    /// Applies `f` to every window of every series. `steady`: it answers the same for the same window at any step.
-    #[allow(clippy::too_many_arguments)] // The last one is a closure that reads best at the end.
+    /// Applies `f` to every window of every series.
     fn over(
         &self,
         range: &Expr,
         grid: Grid,
         sink: Sink<'_>,
-        steady: bool,
-        keeps_name: bool,
+        how: Over,
         mut f: impl FnMut(usize, &Window<'_>, &mut Remarks<'_>) -> Outcome,
     ) -> Result<(), EvalError> {
         let cells = grid.steps * 8;
         self.windows(range, grid, &mut |series| {
             self.budget.charge(cells)?;
-            let mut column = Column::new(series.labels.clone(), grid.steps);
-            column.drop_name = series.drop_name;
-            let mut remarks = Remarks::new(series.labels.metric_name());
-            let repeats = series.is_fixed() && steady;
-            let mut known: Option<Outcome> = None;
-            series.each(|step, window| match &known {
-                Some(known) => column.copy(step, known.as_cell()),
-                None => match f(step, &window, &mut remarks) {
-                    Outcome::Float(value) if !repeats => column.set(step, value),
-                    Outcome::Nothing if !repeats => {}
-                    outcome => {
-                        column.copy(step, outcome.as_cell());
-                        known = repeats.then_some(outcome);
+            let labels = series.labels.clone();
+            let mut column = match how.slopes.and_then(|how| series.differences(how)) {
+                Some(differences) => Column::from_floats(labels, differences),
+                None => {
+                    let mut column = Column::new(labels, grid.steps);
+                    for remark in fill(&mut column, &series, how.steady, &mut f) {
+                        match remark.is_info {
+                            true => self.inform(range.at, remark.text),
+                            false => self.warn(range.at, remark.text),
+                        }
                     }
-                },
-            });
-            for remark in remarks.texts {
-                match remark.is_info {
-                    true => self.inform(range.at, remark.text),
-                    false => self.warn(range.at, remark.text),
+                    column
                 }
-            }
-            if !keeps_name {
+            };
+            column.drop_name = series.drop_name;
+            if !how.keeps_name {
                 self.drop_name(&mut column);
             }
             let outcome = if column.is_empty() { Ok(()) } else { sink(column) };
@@ -332,6 +325,40 @@ impl Engine<'_> {
         }
         columns.into_iter().try_for_each(sink)
     }
+}
+
+/// How a function of windows is applied.
+#[derive(Clone, Copy, Default)]
+struct Over {
+    /// It answers the same for the same window at any step.
+    steady: bool,
+    keeps_name: bool,
+    /// It is this difference.
+    slopes: Option<Difference>,
+}
+
+/// Puts what `f` makes of each window into a column; gives what it remarks.
+fn fill(
+    column: &mut Column,
+    series: &RangeSeries<'_>,
+    steady: bool,
+    f: &mut impl FnMut(usize, &Window<'_>, &mut Remarks<'_>) -> Outcome,
+) -> Vec<Remark> {
+    let mut remarks = Remarks::new(series.labels.metric_name());
+    let repeats = series.is_fixed() && steady;
+    let mut known: Option<Outcome> = None;
+    series.each(|step, window| match &known {
+        Some(known) => column.copy(step, known.as_cell()),
+        None => match f(step, &window, &mut remarks) {
+            Outcome::Float(value) if !repeats => column.set(step, value),
+            Outcome::Nothing if !repeats => {}
+            outcome => {
+                column.copy(step, outcome.as_cell());
+                known = repeats.then_some(outcome);
+            }
+        },
+    });
+    remarks.texts
 }
 
 /// Labels that every series of a selector would have: those with one condition, an equality.

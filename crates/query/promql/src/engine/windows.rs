@@ -2,8 +2,11 @@
 
 use crate::{
     ast::{Edges, Expr, Kind, Selector, Shift},
-    engine::{Engine, selector::is_stale},
-    functions::window::{HistogramPoint, Window},
+    engine::{Engine, layout::Layout, selector::is_stale},
+    functions::{
+        rate::Difference,
+        window::{HistogramPoint, Window},
+    },
 };
 use eval::{
     EvalError,
@@ -12,7 +15,7 @@ use eval::{
     value::SeriesPoints,
 };
 use model::{Labels, Series, TimeRange, histogram::ResetHint};
-use std::{ops::Range, sync::Arc};
+use std::{cell::RefCell, ops::Range, rc::Rc, sync::Arc};
 
 /// The samples of one series, stale markers left out.
 pub(super) struct Samples {
@@ -135,9 +138,34 @@ pub(super) struct RangeSpec {
     /// All steps look at the same window.
     pub fixed: bool,
     lookback: i64,
+    /// That of the series before.
+    layout: RefCell<Option<Rc<Layout>>>,
 }
 
 impl RangeSpec {
+    /// How far windows reach beyond their borders, for extended edges.
+    fn margins(&self) -> (i64, i64) {
+        match self.edges {
+            Edges::Plain => (0, 0),
+            Edges::Anchored => (self.lookback, 0),
+            Edges::Smoothed => (self.lookback, self.lookback),
+        }
+    }
+
+    /// Where windows lie in a series with these times.
+    fn layout(&self, times: &[i64], grid: Grid) -> Rc<Layout> {
+        let mut known = self.layout.borrow_mut();
+        match &*known {
+            Some(layout) if layout.times() == times => Rc::clone(layout),
+            _ => {
+                let ends = (0..grid.steps).map(|step| self.end(grid, step));
+                let layout = Rc::new(Layout::new(times, self.range, self.margins(), ends));
+                *known = Some(Rc::clone(&layout));
+                layout
+            }
+        }
+    }
+
     fn end(&self, grid: Grid, step: usize) -> i64 {
         if self.fixed { self.end } else { self.end + (grid.time(step) - grid.start) }
     }
@@ -149,21 +177,30 @@ impl RangeSeries<'_> {
         self.spec.fixed
     }
 
+    /// What `rate` and its like give at each step, of a series that has floats only.
+    pub(super) fn differences(&self, how: Difference) -> Option<Vec<f64>> {
+        let samples = &self.samples;
+        let plain = self.spec.edges == Edges::Plain && samples.histograms.is_empty();
+        if !plain || how.starts && !samples.starts.is_empty() {
+            return None;
+        }
+        let layout = self.spec.layout(&samples.times, self.grid);
+        let drops = how.counter.then_some((&samples.drops.0[..], &samples.drops.1[..]));
+        Some(layout.differences(&samples.values, drops.unwrap_or_default(), how))
+    }
+
     /// Calls `each` with the window of every step: samples after its start up to and including its end. Windows with
     /// extended edges also hold what lies around them within the lookback.
     pub(super) fn each(&self, mut each: impl FnMut(usize, Window<'_>)) {
-        let (before, after) = match self.spec.edges {
-            Edges::Plain => (0, 0),
-            Edges::Anchored => (self.spec.lookback, 0),
-            Edges::Smoothed => (self.spec.lookback, self.spec.lookback),
-        };
+        let (before, after) = self.spec.margins();
         let samples = &self.samples;
-        let (mut floats, mut drops, mut histograms) = (0..0, 0..0, 0..0);
+        let layout = self.spec.layout(&samples.times, self.grid);
+        let (mut drops, mut histograms) = (0..0, 0..0);
         for step in 0..self.grid.steps {
             let end = self.spec.end(self.grid, step);
             let start = end.saturating_sub(self.spec.range);
             let (low, high) = (start.saturating_sub(before), end.saturating_add(after));
-            advance(&mut floats, samples.times.len(), |i| samples.times[i], low, high);
+            let floats = layout.window(step);
             advance(&mut histograms, samples.histograms.len(), |i| samples.histograms[i].time, low, high);
             // A drop is within the window when both of its samples are.
             let places = &samples.drops.0;
@@ -173,13 +210,13 @@ impl RangeSeries<'_> {
             while drops.start < drops.end && places[drops.start] <= floats.start {
                 drops.start += 1;
             }
-            each(step, samples.window(floats.clone(), drops.clone(), histograms.clone(), (start, end)));
+            each(step, samples.window(floats, drops.clone(), histograms.clone(), (start, end)));
         }
     }
 }
 
 /// Moves a range of indexes so that it holds the times in `(low, high]`; both only grow from call to call.
-fn advance(range: &mut Range<usize>, len: usize, time: impl Fn(usize) -> i64, low: i64, high: i64) {
+pub(super) fn advance(range: &mut Range<usize>, len: usize, time: impl Fn(usize) -> i64, low: i64, high: i64) {
     while range.end < len && time(range.end) <= high {
         range.end += 1;
     }
@@ -191,7 +228,8 @@ fn advance(range: &mut Range<usize>, len: usize, time: impl Fn(usize) -> i64, lo
 impl Engine<'_> {
     fn spec(&self, shift: &Shift, range: i64, edges: Edges, grid: Grid) -> Result<RangeSpec, EvalError> {
         let end = self.shifted(shift, grid.start)?;
-        Ok(RangeSpec { range, edges, end, fixed: shift.at.is_some(), lookback: self.lookback })
+        let (lookback, layout) = (self.lookback, RefCell::default());
+        Ok(RangeSpec { range, edges, end, fixed: shift.at.is_some(), lookback, layout })
     }
 
     /// Each series of a range vector.
@@ -237,11 +275,7 @@ impl Engine<'_> {
         grid: Grid,
         each: &mut dyn FnMut(Series) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
-        let (before, after) = match spec.edges {
-            Edges::Plain => (0, 0),
-            Edges::Anchored => (self.lookback, 0),
-            Edges::Smoothed => (self.lookback, self.lookback),
-        };
+        let (before, after) = spec.margins();
         let first = spec.end(grid, 0).saturating_sub(spec.range).saturating_sub(before).saturating_add(1);
         let last = spec.end(grid, grid.steps - 1).saturating_add(after);
         self.select(&selector.matchers, TimeRange::new(first, last), each)

@@ -62,6 +62,45 @@ fn was_reset(
     }
 }
 
+/// How far the samples of a window reach, and how far beyond them they are taken to go, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    pub sampled: f64,
+    pub to_start: f64,
+    pub to_end: f64,
+}
+
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+impl Reach {
+    /// Of so many samples between two times in a window, all in milliseconds.
+    pub fn of((first, last): (i64, i64), samples: usize, window: (i64, i64)) -> Reach {
+        let sampled = seconds(last - first);
+        let average = if samples > 1 { sampled / (samples - 1) as f64 } else { 0.0 };
+        // A series that begins or ends more than about one interval inside the window began or ended there.
+        let threshold = average * 1.1;
+        let within = |distance: f64| if distance >= threshold { average / 2.0 } else { distance };
+        Reach { sampled, to_start: within(seconds(first - window.0)), to_end: within(seconds(window.1 - last)) }
+    }
+
+    /// Counters do not go below zero, so one that began with `begin` and has grown is not taken to before that.
+    pub fn from_zero(self, begin: f64, grown: f64) -> Reach {
+        match grown > 0.0 && begin >= 0.0 {
+            true => Reach { to_start: self.to_start.min(self.sampled * (begin / grown)), ..self },
+            false => self,
+        }
+    }
+
+    /// By what a difference of the samples is multiplied, to be one of the window; of a second, if its length in
+    /// milliseconds is given.
+    pub fn factor(self, per_second: Option<i64>) -> f64 {
+        let factor = (self.sampled + self.to_start + self.to_end) / self.sampled;
+        per_second.map_or(factor, |window| factor / seconds(window))
+    }
+}
+
 /// The difference between the ends of a window, extrapolated to its borders as Prometheus does.
 pub fn extrapolated(window: &Window<'_>, how: Difference, remarks: &mut Remarks<'_>) -> Outcome {
     if window.is_mixed() {
@@ -87,37 +126,19 @@ pub fn extrapolated(window: &Window<'_>, how: Difference, remarks: &mut Remarks<
             None => return Outcome::Nothing,
         }
     };
-    let seconds = |millis: i64| millis as f64 / 1000.0;
-    let average = if samples > 1 { seconds(last - first) / (samples - 1) as f64 } else { 0.0 };
-    let first = if born { start } else { first };
-    let sampled = seconds(last - first);
-    // A series that begins or ends more than about one interval inside the window began or ended there.
-    let threshold = average * 1.1;
-    let mut to_start = seconds(first - window.start);
-    let mut to_end = seconds(window.end - last);
-    if to_start >= threshold {
-        to_start = average / 2.0;
-    }
+    let mut reach = Reach::of((first, last), samples, (window.start, window.end));
     if born {
-        to_start = 0.0;
+        reach.sampled = seconds(last - start);
+        reach.to_start = 0.0;
     } else if how.counter {
-        // Counters do not go below zero, so do not extrapolate to before that.
         let (begin, grown) = match &result {
             Outcome::Float(value) => (window.values[0], *value),
             Outcome::Histogram(histogram) => (window.histograms[0].value.count, histogram.count),
             Outcome::Nothing => (0.0, 0.0),
         };
-        if grown > 0.0 && begin >= 0.0 {
-            to_start = to_start.min(sampled * (begin / grown));
-        }
+        reach = reach.from_zero(begin, grown);
     }
-    if to_end >= threshold {
-        to_end = average / 2.0;
-    }
-    let mut factor = (sampled + to_start + to_end) / sampled;
-    if how.per_second {
-        factor /= seconds(window.end - window.start);
-    }
+    let factor = reach.factor(how.per_second.then_some(window.end - window.start));
     match &mut result {
         Outcome::Float(value) => *value *= factor,
         Outcome::Histogram(histogram) => Arc::make_mut(histogram).scale(factor),
