@@ -20,6 +20,8 @@ pub struct Context {
     pub rows: Rows,
     pub limits: Arc<Limits>,
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Lends one more thread, if one is idle.
+    pub spare: Arc<promql::Spare>,
 }
 
 /// How somebody wants a query to be answered.
@@ -67,7 +69,9 @@ pub async fn run<T: Send + 'static>(
         runtime: Handle::current(),
     });
     let rows = Rows::new(rows.collect());
-    let context = Context { rows, limits, cancelled };
+    let compute = inner.compute.clone();
+    let spare = Arc::new(move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>));
+    let context = Context { rows, limits, cancelled, spare };
     let result = inner.compute.run(Pool::Reads, move || work(&context)).await;
     if result.is_err() {
         inner.counts.failures.fetch_add(1, Ordering::Relaxed);

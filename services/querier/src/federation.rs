@@ -99,6 +99,10 @@ impl Rows {
         self.tenants.iter().filter(|rows| split.may_be(&rows.tenant)).collect()
     }
 
+    fn counted<'a>(&'a self, series: SeriesIter<'a>) -> SeriesIter<'a> {
+        Box::new(series.inspect(|series| self.looked.at_series(series)))
+    }
+
     /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all.
     pub fn matching(
         &self,
@@ -185,6 +189,11 @@ impl Rows {
 }
 
 impl SeriesSource for Rows {
+    fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
+        let Some(only) = self.only() else { return Ok(vec![SeriesSource::select(self, matchers, range)?]) };
+        Ok(only.split(matchers, range, ways)?.into_iter().map(|run| self.counted(run)).collect())
+    }
+
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
         let series: SeriesIter<'_> = match self.only() {
             Some(only) => SeriesSource::select(only, matchers, range)?,
@@ -207,7 +216,7 @@ impl SeriesSource for Rows {
                 }))
             }
         };
-        Ok(Box::new(series.inspect(|series| self.looked.at_series(series))))
+        Ok(self.counted(series))
     }
 }
 

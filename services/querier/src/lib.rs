@@ -3,7 +3,7 @@
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `federation` puts
 //! tenants side by side, and `looked` counts what they gave; `source` merges the rows
-//! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
+//! of `heads` and `segments`, cut into `runs` for several threads, each row exactly once, by the rule that the crate `catalog` has, and none that
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers.
 
@@ -18,6 +18,7 @@ mod looked;
 mod partial;
 mod querier;
 mod ranges;
+mod runs;
 mod segments;
 mod settings;
 mod shredded;

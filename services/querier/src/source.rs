@@ -10,6 +10,7 @@ use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Parts;
+use crate::runs;
 use crate::segments::within;
 use crate::shredded;
 use catalog::Overtaken;
@@ -261,20 +262,21 @@ impl TenantRows {
 
 impl SeriesSource for TenantRows {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        let mut runs = self.split(matchers, range, 1)?;
+        Ok(runs.pop().unwrap_or_else(|| Box::new(std::iter::empty())))
+    }
+
+    fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
-        let mut sources: Vec<SeriesIter<'_>> = Vec::new();
-        for object in &snapshot.objects {
-            let reader = self.parts.segments.metrics(object, &self.tenant)?;
-            if let Some(reader) = reader {
-                let series = reader.select_shared(matchers, range).map_err(within(object))?;
-                let name = object.clone();
-                sources.push(Box::new(series.map(move |s| s.map_err(|e| within(&name)(e).into()))));
+        let mut found = Vec::new();
+        for name in snapshot.objects {
+            if let Some(reader) = self.parts.segments.metrics(&name, &self.tenant)? {
+                found.push((reader.find(matchers).map_err(within(&name))?, name));
             }
         }
         let heads = TenantRows::series_of_heads(snapshot.heads)?;
-        sources.push(Box::new(heads.into_iter().map(Ok)));
-        Ok(Box::new(metrics::Merge::new(sources)))
+        Ok(runs::split(found, heads, range, ways)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs work that computes or blocks, away from the threads that serve sockets, and never too much of a kind at once.
 
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Kinds of work that must not starve each other: reads cannot hurt writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Pool {
 #[derive(Debug, Clone)]
 pub struct Compute {
     pools: [Arc<Semaphore>; 4],
+    /// All cores but one.
+    spare: Arc<Semaphore>,
     inline: bool,
 }
 
@@ -23,7 +25,7 @@ impl Compute {
         let width = cores.max(1);
         // Readers wait for disks and peers in between, so a few more of them keep the cores busy.
         let pools = [width, 1, width * 2, 1].map(|permits| Arc::new(Semaphore::new(permits)));
-        Compute { pools, inline: false }
+        Compute { pools, spare: Arc::new(Semaphore::new(width - 1)), inline: false }
     }
 
     /// That does everything at once, on the thread of who asks.
@@ -35,6 +37,12 @@ impl Compute {
     #[doc(hidden)]
     pub fn is_inline(&self) -> bool {
         self.inline
+    }
+
+    /// Room for one more thread of work that runs already, if there is some; until what it gives is dropped. So work
+    /// that runs alone may use all cores.
+    pub fn spare(&self) -> Option<OwnedSemaphorePermit> {
+        self.spare.clone().try_acquire_owned().ok()
     }
 
     /// Runs a function when its pool has room. Panics of the function are passed on.
@@ -64,6 +72,16 @@ impl Compute {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn work_that_runs_alone_may_use_all_cores() {
+        let compute = Compute::new(3);
+        let (first, second) = (compute.spare(), compute.spare());
+        assert!(first.is_some() && second.is_some() && compute.spare().is_none());
+        drop(first);
+        assert!(compute.spare().is_some());
+        assert!(Compute::new(1).spare().is_none());
+    }
 
     #[tokio::test]
     async fn a_pool_is_as_wide_as_it_says() {

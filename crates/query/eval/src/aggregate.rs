@@ -170,12 +170,60 @@ impl<'a> Aggregation<'a> {
         Ok(Aggregation { op, grouping, steps, numbers, label, groups: HashMap::new(), state: Vec::new(), budget })
     }
 
+    /// The same aggregation, which was given nothing yet: for a part of the input series, to be merged with the others.
+    pub fn fork(&self) -> Aggregation<'a> {
+        Aggregation {
+            op: self.op,
+            grouping: self.grouping.clone(),
+            steps: self.steps,
+            numbers: self.numbers.clone(),
+            label: self.label.clone(),
+            groups: HashMap::new(),
+            state: Vec::new(),
+            budget: self.budget,
+        }
+    }
+
+    /// Takes over what a fork was given after this one. The same as if this one had been given all of it, but for the
+    /// last bits of sums.
+    pub fn merge(&mut self, other: Aggregation<'a>, notes: Notes<'_>) -> Result<(), EvalError> {
+        for group in other.state {
+            self.budget.release(self.size_of_group(&group.labels));
+            let at = self.group(group.labels, group.drop_name)?;
+            match (&mut self.state[at].kind, group.kind) {
+                (Kind::Fold(fold), Kind::Fold(other)) => fold.merge(*other, notes),
+                (Kind::Values(values), Kind::Values(others)) => {
+                    values.iter_mut().zip(others).for_each(|(values, mut others)| values.append(&mut others));
+                }
+                (Kind::Counts(counts), Kind::Counts(others)) => {
+                    for (text, other) in others {
+                        let Some(counted) = counts.get_mut(&text) else {
+                            counts.insert(text, other);
+                            continue;
+                        };
+                        self.budget.release(other.size() + text.len());
+                        for step in 0..self.steps {
+                            if let Some(count) = other.float(step) {
+                                counted.set(step, counted.float(step).unwrap_or(0.0) + count);
+                            }
+                        }
+                    }
+                }
+                (Kind::Picked(picked), Kind::Picked(other)) => {
+                    picked.merge(*other, &self.numbers, self.budget, notes)?;
+                }
+                _ => debug_assert!(false, "aggregations of two operations"),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes one input series.
     pub fn push(&mut self, column: Column, notes: Notes<'_>) -> Result<(), EvalError> {
         if column.is_empty() {
             return Ok(());
         }
-        let group = self.group(&column)?;
+        let group = self.group(self.key(&column.labels), column.drop_name)?;
         let state = &mut self.state[group];
         match &mut state.kind {
             Kind::Fold(fold) => fold.push(&column, notes),
@@ -246,30 +294,38 @@ impl<'a> Aggregation<'a> {
         out
     }
 
-    fn group(&mut self, column: &Column) -> Result<usize, EvalError> {
-        let mut labels = self.grouping.key(&column.labels);
-        if self.op == Op::CountValues {
+    fn key(&self, labels: &Labels) -> Labels {
+        let labels = self.grouping.key(labels);
+        match self.op {
             // The counted label replaces one of the group's own.
-            let mut builder = LabelsBuilder::from(&labels);
-            labels = builder.remove(&self.label).build();
+            Op::CountValues => LabelsBuilder::from(&labels).remove(&self.label).build(),
+            _ => labels,
         }
-        if let Some(&group) = self.groups.get(&labels) {
-            self.state[group].drop_name |= column.drop_name;
-            return Ok(group);
-        }
+    }
+
+    /// What a group costs from its beginning on.
+    fn size_of_group(&self, labels: &Labels) -> usize {
         let step = match self.op {
             op if op.picks() || op == Op::Quantile => size_of::<Vec<f64>>(),
             Op::CountValues => 0,
             op => Fold::size_of_step(op),
         };
-        self.budget.charge(self.steps * step + 2 * labels.packed().len() + 160)?;
+        self.steps * step + 2 * labels.packed().len() + 160
+    }
+
+    fn group(&mut self, labels: Labels, drop_name: bool) -> Result<usize, EvalError> {
+        if let Some(&group) = self.groups.get(&labels) {
+            self.state[group].drop_name |= drop_name;
+            return Ok(group);
+        }
+        self.budget.charge(self.size_of_group(&labels))?;
         let kind = match self.op {
             Op::Quantile => Kind::Values(vec![Vec::new(); self.steps]),
             Op::CountValues => Kind::Counts(HashMap::new()),
             op if op.picks() => Kind::Picked(Box::new(Picked::new(op, self.steps))),
             op => Kind::Fold(Box::new(Fold::new(op, self.steps))),
         };
-        self.state.push(Group { labels: labels.clone(), drop_name: column.drop_name, kind });
+        self.state.push(Group { labels: labels.clone(), drop_name, kind });
         self.groups.insert(labels, self.state.len() - 1);
         Ok(self.state.len() - 1)
     }

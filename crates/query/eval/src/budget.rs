@@ -1,16 +1,16 @@
 //! What one query may cost: bytes that it keeps, and whether it should stop.
 
 use crate::error::EvalError;
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
-/// Counts the bytes that an evaluation keeps and asks now and then whether the query was cancelled.
-/// One evaluation is one thread, so plain cells do.
+/// Counts the bytes that an evaluation keeps, on all its threads together, and asks now and then whether the query was
+/// cancelled.
 pub struct Budget<'a> {
     limit: usize,
-    used: Cell<usize>,
-    peak: Cell<usize>,
-    ticks: Cell<u32>,
-    cancelled: &'a (dyn Fn() -> bool + 'a),
+    used: AtomicUsize,
+    peak: AtomicUsize,
+    ticks: AtomicU32,
+    cancelled: &'a (dyn Fn() -> bool + Sync + 'a),
 }
 
 /// Between two questions to `cancelled` lie this many ticks.
@@ -18,31 +18,32 @@ const TICKS: u32 = 64;
 
 impl<'a> Budget<'a> {
     /// `limit` in bytes. `cancelled` says whether the query should end: its deadline passed or nobody waits for it.
-    pub fn new(limit: usize, cancelled: &'a (dyn Fn() -> bool + 'a)) -> Budget<'a> {
-        Budget { limit, used: Cell::new(0), peak: Cell::new(0), ticks: Cell::new(0), cancelled }
+    pub fn new(limit: usize, cancelled: &'a (dyn Fn() -> bool + Sync + 'a)) -> Budget<'a> {
+        let (used, peak, ticks) = Default::default();
+        Budget { limit, used, peak, ticks, cancelled }
     }
 
     /// Takes `bytes` from the budget.
     pub fn charge(&self, bytes: usize) -> Result<(), EvalError> {
-        let used = self.used.get().saturating_add(bytes);
-        if used > self.limit {
-            return Err(EvalError::Memory { limit: self.limit });
+        let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
+        match self.used.fetch_update(Relaxed, Relaxed, add) {
+            Ok(before) => {
+                self.peak.fetch_max(before + bytes, Relaxed);
+                Ok(())
+            }
+            Err(_) => Err(EvalError::Memory { limit: self.limit }),
         }
-        self.used.set(used);
-        self.peak.set(self.peak.get().max(used));
-        Ok(())
     }
 
     /// Gives bytes back that were charged before.
     pub fn release(&self, bytes: usize) {
-        self.used.set(self.used.get().saturating_sub(bytes));
+        let give_back = |used: usize| Some(used.saturating_sub(bytes));
+        let _ = self.used.fetch_update(Relaxed, Relaxed, give_back);
     }
 
     /// To be called once per series, or per some thousand rows: answers `Cancelled` when the query should end.
     pub fn tick(&self) -> Result<(), EvalError> {
-        let ticks = self.ticks.get().wrapping_add(1);
-        self.ticks.set(ticks);
-        if ticks % TICKS == 1 && (self.cancelled)() {
+        if self.ticks.fetch_add(1, Relaxed).is_multiple_of(TICKS) && (self.cancelled)() {
             return Err(EvalError::Cancelled);
         }
         Ok(())
@@ -53,11 +54,11 @@ impl<'a> Budget<'a> {
     }
 
     pub fn used(&self) -> usize {
-        self.used.get()
+        self.used.load(Relaxed)
     }
 
     pub fn peak(&self) -> usize {
-        self.peak.get()
+        self.peak.load(Relaxed)
     }
 }
 

@@ -4,6 +4,9 @@ use crate::{budget::Budget, column::Column, error::EvalError};
 use model::Labels;
 use std::collections::HashMap;
 
+/// What it takes to find a column again.
+const KEY: usize = 64;
+
 /// All series of a vector, each once, charged to the budget.
 pub struct Merged<'a> {
     columns: Vec<Column>,
@@ -27,9 +30,18 @@ impl<'a> Merged<'a> {
                 .merge(&column)
                 .map_err(|_| EvalError::execution("vector cannot contain metrics with the same labelset"));
         }
-        self.budget.charge(column.size() + 64)?;
+        self.budget.charge(column.size() + KEY)?;
         self.by_labels.insert(key, self.columns.len());
         self.columns.push(column);
+        Ok(())
+    }
+
+    /// Takes all columns of another one.
+    pub fn append(&mut self, other: Merged<'a>) -> Result<(), EvalError> {
+        for column in other.columns {
+            self.budget.release(column.size() + KEY);
+            self.push(column)?;
+        }
         Ok(())
     }
 

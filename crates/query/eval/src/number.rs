@@ -21,6 +21,12 @@ impl Kahan {
         self.sum = total;
     }
 
+    /// Adds the values of another sum.
+    pub fn merge(&mut self, other: Kahan) {
+        self.add(other.sum);
+        self.add(other.compensation);
+    }
+
     pub fn value(&self) -> f64 {
         if self.sum.is_infinite() { self.sum } else { self.sum + self.compensation }
     }
@@ -64,6 +70,34 @@ impl Mean {
         self.total = total;
     }
 
+    /// Adds the values of another mean.
+    pub fn merge(&mut self, other: Mean) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = other;
+            return;
+        }
+        let count = self.count + other.count;
+        if !self.running && !other.running {
+            let mut total = self.total;
+            total.merge(other.total);
+            if !total.sum.is_infinite() || self.total.sum.is_infinite() || other.total.sum.is_infinite() {
+                *self = Mean { total, count, running: false };
+                return;
+            }
+        }
+        let share = |mean: &Mean| {
+            let of = if mean.running { 1.0 } else { mean.count };
+            let weight = mean.count / count;
+            Kahan { sum: mean.total.sum / of * weight, compensation: mean.total.compensation / of * weight }
+        };
+        let mut total = share(self);
+        total.merge(share(&other));
+        *self = Mean { total, count, running: true };
+    }
+
     pub fn count(&self) -> f64 {
         self.count
     }
@@ -98,6 +132,23 @@ impl Deviation {
 
     pub fn count(&self) -> f64 {
         self.count
+    }
+
+    /// Adds the values of another one (Chan's parallel form).
+    pub fn merge(&mut self, other: Deviation) {
+        if other.count == 0.0 {
+            return;
+        }
+        if self.count == 0.0 {
+            *self = other;
+            return;
+        }
+        let count = self.count + other.count;
+        let delta = other.mean.value() - self.mean.value();
+        self.squares.merge(other.squares);
+        self.squares.add(delta * delta * (self.count * other.count / count));
+        self.mean.add(delta * (other.count / count));
+        self.count = count;
     }
 
     /// The population variance.

@@ -17,9 +17,16 @@ pub trait SeriesSource {
     /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in any order; its
     /// samples merged, sorted and unique in time.
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError>;
+
+    /// As `select`, in up to `ways` runs for as many threads: one run after the other they are what `select` gives.
+    /// Fewer runs, but at least one, where there is too little to share.
+    fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
+        debug_assert!(ways > 0);
+        Ok(vec![self.select(matchers, range)?])
+    }
 }
 
-pub type SeriesIter<'a> = Box<dyn Iterator<Item = Result<Series, SourceError>> + 'a>;
+pub type SeriesIter<'a> = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send + 'a>;
 
 /// Log lines of one tenant.
 pub trait PageSource {

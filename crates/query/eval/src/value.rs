@@ -99,6 +99,12 @@ impl Warnings {
         }
     }
 
+    /// Adds what another evaluation had to say.
+    pub fn extend(&mut self, other: Warnings) {
+        other.warnings.into_iter().for_each(|text| self.warn(text));
+        other.infos.into_iter().for_each(|text| self.inform(text));
+    }
+
     pub fn is_empty(&self) -> bool {
         self.warnings.is_empty() && self.infos.is_empty()
     }

@@ -7,7 +7,6 @@ use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME};
 use ouro_promql::{Options, parse, range};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Instant,
 };
@@ -39,7 +38,7 @@ static ALLOCATOR: Counting = Counting;
 struct Made {
     series: Vec<Labels>,
     interval: i64,
-    samples: Cell<usize>,
+    samples: AtomicUsize,
 }
 
 const BOUNDS: [&str; 10] = ["0.005", "0.01", "0.05", "0.1", "0.5", "1", "2.5", "5", "10", "+Inf"];
@@ -62,7 +61,7 @@ impl Made {
             let pairs = [(METRIC_NAME, "h_bucket"), ("le", BOUNDS[at % 10]), ("pod", &pod), ("job", &job)];
             series.push(Labels::from_pairs(pairs));
         }
-        Made { series, interval, samples: Cell::new(0) }
+        Made { series, interval, samples: AtomicUsize::new(0) }
     }
 }
 
@@ -77,7 +76,7 @@ impl SeriesSource for Made {
             series.times = (first..=last).map(|i| i * self.interval).collect();
             // A reset every thousand samples.
             series.values = (first..=last).map(|i| (i.rem_euclid(1000) * (3 + seed as i64 % 17)) as f64).collect();
-            self.samples.set(self.samples.get() + series.times.len());
+            self.samples.fetch_add(series.times.len(), Relaxed);
             Ok(series)
         })))
     }
@@ -114,7 +113,7 @@ fn main() {
         let mut times = Vec::new();
         let mut peak = 0;
         for _ in 0..3 {
-            source.samples.set(0);
+            source.samples.store(0, Relaxed);
             PEAK.store(LIVE.load(Relaxed), Relaxed);
             let (before, began) = (LIVE.load(Relaxed), Instant::now());
             let end = start + (steps - 1) * step;
@@ -124,7 +123,7 @@ fn main() {
             drop(answer);
         }
         times.sort();
-        let samples = source.samples.get();
+        let samples = source.samples.load(Relaxed);
         let each = times[1].as_nanos() as f64 / samples as f64;
         println!("{:9.1} {samples:11} {each:10.1} {:9}  {text}", times[1].as_secs_f64() * 1e3, peak / 1024);
     }

@@ -18,6 +18,7 @@ mod histograms;
 mod info;
 mod labels;
 mod layout;
+mod runs;
 mod scalar;
 mod selector;
 mod shared;
@@ -326,22 +327,36 @@ impl<'a> Engine<'a> {
 
     /// All series of a vector expression. Columns with equal labels are merged; it is an error when they overlap.
     fn collect(&self, expr: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
-        let mut merged = Merged::new(self.budget);
-        self.stream(expr, grid, &mut |column| merged.push(column))?;
+        self.collect_each(expr, grid, |_| {})
+    }
+
+    fn collect_each(
+        &self,
+        expr: &Expr,
+        grid: Grid,
+        change: impl Fn(&mut Column) + Sync,
+    ) -> Result<Vec<Column>, EvalError> {
+        let budget = self.budget;
+        let push = |_: &Engine<'_>, merged: &mut Merged<'_>, mut column: Column| {
+            change(&mut column);
+            merged.push(column)
+        };
+        let mut runs = self.fan_out(expr, grid, || Merged::new(budget), push)?.into_iter();
+        let mut merged = runs.next().unwrap_or_else(|| Merged::new(budget));
+        for run in runs {
+            merged.append(run)?;
+        }
         Ok(merged.into_columns())
     }
 
     /// The series of the whole query, their names dropped where they are to be.
     fn finished(&self, expr: &Expr, grid: Grid) -> Result<Vec<Column>, EvalError> {
-        let mut merged = Merged::new(self.budget);
-        self.stream(expr, grid, &mut |mut column| {
+        self.collect_each(expr, grid, |column| {
             if column.drop_name {
                 column.labels = column.labels.without(is_reserved);
                 column.drop_name = false;
             }
-            merged.push(column)
-        })?;
-        Ok(merged.into_columns())
+        })
     }
 
     /// Gives the series of a vector expression to `sink`, one by one. Series with equal labels may come more than once,

@@ -21,5 +21,5 @@ pub use ast::Expr;
 pub use engine::{instant, range};
 pub use error::ParseError;
 pub use eval::{EvalError, value::Answer};
-pub use options::Options;
+pub use options::{Options, Spare};
 pub use parse::{parse, parse_selector};

@@ -20,9 +20,14 @@ pub struct Options {
     pub max_memory: usize,
     /// Steps that a range query may have.
     pub max_steps: u64,
+    /// Lends the query one more thread until what it gives is dropped, if one is idle.
+    pub spare: Arc<Spare>,
     /// Asked now and then; true ends the query.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
+
+/// See [`Options::spare`].
+pub type Spare = dyn Fn() -> Option<Box<dyn Send>> + Send + Sync;
 
 impl Default for Options {
     fn default() -> Options {
@@ -34,6 +39,7 @@ impl Default for Options {
             start_timestamps: true,
             max_memory: 1 << 30,
             max_steps: 11_000,
+            spare: Arc::new(|| None),
             cancelled: Arc::new(|| false),
         }
     }

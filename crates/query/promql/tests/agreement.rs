@@ -11,7 +11,14 @@ use eval::{
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
 use ouro_promql::{Options, instant, parse, range};
 use proptest::prelude::*;
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 /// Series in memory, each given from the samples of the range that is asked for.
 #[derive(Debug)]
@@ -29,6 +36,17 @@ impl SeriesSource for Source {
             }
             (!cut.is_empty()).then_some(Ok(cut))
         })))
+    }
+
+    /// Runs of one series after the other, the last one with all that are left.
+    fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
+        let mut series: Vec<_> = self.select(matchers, range)?.collect();
+        let mut runs: Vec<SeriesIter<'_>> = Vec::new();
+        while runs.len() + 1 < ways && series.len() > 1 {
+            runs.push(Box::new(std::iter::once(series.remove(0))));
+        }
+        runs.push(Box::new(series.into_iter()));
+        Ok(runs)
     }
 }
 
@@ -185,6 +203,10 @@ fn vector() -> impl Strategy<Value = String> {
     })
 }
 
+fn near(got: f64, want: f64) -> bool {
+    got == want || got.is_nan() && want.is_nan() || (got - want).abs() <= 1e-9 * want.abs().max(1.0)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -213,6 +235,32 @@ proptest! {
     }
 
     #[test]
+    fn several_threads_give_what_one_gives(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool, idle in 1..6usize) {
+        let expr = parse(&text).expect("a query");
+        let alone = Options { delayed_name_removal: delayed, ..Options::default() };
+        // A thread more for each of them, until there are no more.
+        let idle = AtomicUsize::new(idle);
+        let lend = move || idle.fetch_update(Relaxed, Relaxed, |idle| idle.checked_sub(1)).ok();
+        let spare = move || lend().map(|_| Box::new(()) as Box<dyn Send>);
+        let together = Options { spare: Arc::new(spare), ..alone.clone() };
+        let end = start + 12 * step;
+        let evaluate = |options| range(&source, &expr, start, end, step, options);
+        let (got, want) = match (evaluate(&together), evaluate(&alone)) {
+            (Ok(got), Ok(want)) => (got, want),
+            (got, want) => {
+                prop_assert_eq!(got.map(|_| ()), want.map(|_| ()), "{}", text);
+                return Ok(());
+            }
+        };
+        prop_assert_eq!(&got.warnings, &want.warnings, "{}", text);
+        let (got, want) = (points(got.value), points(want.value));
+        prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{}", text);
+        for (key, value) in got {
+            prop_assert!(near(f64::from_bits(value), f64::from_bits(want[&key])), "{}: {:?}", text, key);
+        }
+    }
+
+    #[test]
     fn answers_are_the_obvious_ones(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
         let expr = parse(&text).expect("a query");
         let end = start + 12 * step;
@@ -226,8 +274,7 @@ proptest! {
         prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{}", text);
         for (key, value) in &got {
             let (got, want) = (f64::from_bits(*value), f64::from_bits(want[key]));
-            let near = got == want || got.is_nan() && want.is_nan() || (got - want).abs() <= 1e-9 * want.abs().max(1.0);
-            prop_assert!(near, "{}: {:?} is {}, not {}", text, key, got, want);
+            prop_assert!(near(got, want), "{}: {:?} is {}, not {}", text, key, got, want);
         }
     }
 }

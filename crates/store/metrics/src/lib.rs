@@ -28,6 +28,6 @@ pub use head::{Admission, Head, Outcome, Stats};
 pub use merge::Merge;
 pub use order::order;
 pub use part::encoder::Encoder;
-pub use part::reader::{Reader, Select as ReaderSelect};
+pub use part::reader::{Found, Reader, Select as ReaderSelect};
 pub use settings::Settings;
 pub use view::{Select as ViewSelect, View};

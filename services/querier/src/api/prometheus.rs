@@ -55,6 +55,7 @@ fn options(context: &Context, lookback: Option<i64>) -> promql::Options {
         delayed_name_removal: limits.delayed_name_removal,
         max_memory: limits.query_memory.as_usize(),
         cancelled: context.cancelled.clone(),
+        spare: context.spare.clone(),
         ..promql::Options::default()
     };
     if let Some(lookback) = lookback.filter(|lookback| *lookback > 0) {

@@ -16,6 +16,8 @@ pub struct Fold {
     numbers: Numbers,
     /// Made when the first histogram comes.
     histograms: Vec<Histograms>,
+    /// The name of a metric that has histograms, for remarks.
+    metric: String,
 }
 
 /// One element a step. Where nothing came yet, sums and extremes are [`ABSENT`], which no arithmetic makes.
@@ -40,6 +42,29 @@ struct Histograms {
     not_reset: bool,
 }
 
+impl Histograms {
+    fn add(&mut self, histogram: &Native, metric: &str, notes: Notes<'_>) {
+        let Some(total) = &mut self.total else {
+            self.total = Some(Box::new(histogram.clone()));
+            return;
+        };
+        if self.incompatible {
+            return;
+        }
+        match total.add(histogram) {
+            Ok(bent) => {
+                // Contradicting hints are reported once, at the end.
+                let bent = crate::histogram::Bent { collision: false, ..bent };
+                report(bent, "aggregation", notes);
+            }
+            Err(_) => {
+                self.incompatible = true;
+                notes(Note::MixedSchemas { metric: metric.to_owned() });
+            }
+        }
+    }
+}
+
 impl Fold {
     pub fn new(op: Op, steps: usize) -> Fold {
         let numbers = match op {
@@ -49,7 +74,7 @@ impl Fold {
             Op::Stddev | Op::Stdvar => Numbers::Deviations(vec![Deviation::default(); steps]),
             _ => Numbers::Counts(vec![0.0; steps]),
         };
-        Fold { op, numbers, histograms: Vec::new() }
+        Fold { op, numbers, histograms: Vec::new(), metric: String::new() }
     }
 
     /// How many bytes a step takes, without histograms.
@@ -111,28 +136,53 @@ impl Fold {
         }
         if self.histograms.is_empty() {
             self.histograms = vec![Histograms::default(); column.steps()];
+            self.metric = column.labels.metric_name().to_owned();
         }
         let state = &mut self.histograms[step];
         state.reset |= histogram.reset == ResetHint::Yes;
         state.not_reset |= histogram.reset == ResetHint::No;
         state.count += 1.0;
         state.sum.add(histogram.sum);
-        let Some(total) = &mut state.total else {
-            state.total = Some(Box::new(Native::clone(histogram)));
-            return;
-        };
-        if state.incompatible {
+        state.add(histogram, column.labels.metric_name(), notes);
+    }
+
+    /// Takes over what another one of the same operation and as many steps was given after this one.
+    pub fn merge(&mut self, other: Fold, notes: Notes<'_>) {
+        fn each<T, U>(all: &mut [T], others: Vec<U>, mut add: impl FnMut(&mut T, U)) {
+            all.iter_mut().zip(others).for_each(|(state, other)| add(state, other));
+        }
+        let is_min = self.op == Op::Min;
+        match (&mut self.numbers, other.numbers) {
+            (Numbers::Sums(all), Numbers::Sums(others)) => {
+                each(all, others, |sum, other: Kahan| match is_absent(sum.sum) {
+                    true => *sum = other,
+                    false if is_absent(other.sum) => {}
+                    false => sum.merge(other),
+                })
+            }
+            (Numbers::Means(all), Numbers::Means(others)) => each(all, others, Mean::merge),
+            (Numbers::Extremes(all), Numbers::Extremes(others)) => each(all, others, |best, other| {
+                if !is_absent(other) {
+                    keep_best(best, other, is_min);
+                }
+            }),
+            (Numbers::Counts(all), Numbers::Counts(others)) => each(all, others, |count, other| *count += other),
+            (Numbers::Deviations(all), Numbers::Deviations(others)) => each(all, others, Deviation::merge),
+            _ => debug_assert!(false, "folds of two operations"),
+        }
+        if self.histograms.is_empty() {
+            (self.histograms, self.metric) = (other.histograms, other.metric);
             return;
         }
-        match total.add(histogram) {
-            Ok(bent) => {
-                // Contradicting hints are reported once, at the end.
-                let bent = crate::histogram::Bent { collision: false, ..bent };
-                report(bent, "aggregation", notes);
-            }
-            Err(_) => {
-                state.incompatible = true;
-                notes(Note::MixedSchemas { metric: column.labels.metric_name().to_owned() });
+        for (state, other_state) in self.histograms.iter_mut().zip(other.histograms) {
+            let Histograms { total, sum, count, incompatible, reset, not_reset } = other_state;
+            state.reset |= reset;
+            state.not_reset |= not_reset;
+            state.count += count;
+            state.sum.merge(sum);
+            state.incompatible |= incompatible;
+            if let Some(total) = total {
+                state.add(&total, &other.metric, notes);
             }
         }
     }

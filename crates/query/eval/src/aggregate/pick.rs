@@ -79,6 +79,21 @@ impl Picked {
         Ok(())
     }
 
+    /// Takes over what another one was given after this one: what it has not chosen would not be chosen here either.
+    pub fn merge(
+        &mut self,
+        other: Picked,
+        numbers: &[f64],
+        budget: &Budget<'_>,
+        notes: Notes<'_>,
+    ) -> Result<(), EvalError> {
+        for kept in other.columns.into_values() {
+            budget.release(kept.column.size());
+            self.push(kept.column, numbers, budget, notes)?;
+        }
+        Ok(())
+    }
+
     /// Whether a value is among the k best so far, and whom it pushes out.
     fn compete(&mut self, step: usize, value: f64, id: usize, k: f64) -> (bool, Option<usize>) {
         if k < 1.0 {

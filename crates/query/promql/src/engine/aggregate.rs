@@ -8,7 +8,7 @@ use crate::{
 use eval::{
     EvalError,
     aggregate::{Aggregation, Grouping, Op, Param},
-    column::Grid,
+    column::{Column, Grid},
 };
 use model::{MatchOp, Matcher, labels::METRIC_NAME};
 
@@ -32,11 +32,19 @@ impl Engine<'_> {
         }
         let mut aggregation =
             Aggregation::new(op, grouping.clone(), given, grid.steps, self.budget, &mut self.notes(at))?;
-        let mut push = |column| aggregation.push(column, &mut self.notes(arg.at));
         if self.may_collide(arg) {
-            self.collect(arg, grid)?.into_iter().try_for_each(push)?;
+            for column in self.collect(arg, grid)? {
+                aggregation.push(column, &mut self.notes(arg.at))?;
+            }
         } else {
-            self.stream(arg, grid, &mut push)?;
+            let push = |engine: &Engine<'_>, aggregation: &mut Aggregation<'_>, column: Column| {
+                aggregation.push(column, &mut engine.notes(arg.at))
+            };
+            let mut runs = self.fan_out(arg, grid, || aggregation.fork(), push)?.into_iter();
+            aggregation = runs.next().unwrap_or(aggregation);
+            for run in runs {
+                aggregation.merge(run, &mut self.notes(arg.at))?;
+            }
         }
         for column in aggregation.finish(&mut self.notes(arg.at)) {
             if !column.is_empty() {

@@ -1,7 +1,7 @@
 //! Instant selectors: which sample stands for a series at each step.
 
 use crate::{
-    ast::{At, Edges, Selector, Shift},
+    ast::{At, Edges, Selector, Shift, Span},
     engine::{Engine, Sink},
 };
 use eval::{
@@ -40,6 +40,23 @@ impl Engine<'_> {
         Ok(base.saturating_sub(offset))
     }
 
+    /// The times of all samples that a selector, or a range selector, needs for a grid that has steps.
+    pub(super) fn reads(&self, selector: &Selector, range: Option<&Span>, grid: Grid) -> Result<TimeRange, EvalError> {
+        if let Some(range) = range {
+            let spec = self.spec(&selector.shift, self.positive_millis(range)?, selector.edges, grid)?;
+            return Ok(spec.reads(grid));
+        }
+        let (first, last) = (self.shifted(&selector.shift, grid.start)?, self.shifted(&selector.shift, grid.end())?);
+        let after = if selector.edges == Edges::Smoothed { self.lookback } else { 0 };
+        Ok(TimeRange::new(first.saturating_sub(self.lookback).saturating_add(1), last.saturating_add(after)))
+    }
+
+    /// The same with what is needed to find out whether counters were reset.
+    pub(super) fn with_hints(&self, range: TimeRange) -> TimeRange {
+        let before = if self.hints.get() { self.lookback } else { 0 };
+        TimeRange::new(range.min.saturating_sub(before), range.max)
+    }
+
     /// Each matching series with its samples in `range`, charged while it is looked at.
     pub(super) fn select(
         &self,
@@ -48,9 +65,7 @@ impl Engine<'_> {
         each: &mut dyn FnMut(Series) -> Result<(), EvalError>,
     ) -> Result<(), EvalError> {
         let hints = self.hints.get();
-        let before = if hints { self.lookback } else { 0 };
-        let range = TimeRange::new(range.min.saturating_sub(before), range.max);
-        for series in self.source.select(matchers, range)? {
+        for series in self.source.select(matchers, self.with_hints(range))? {
             self.budget.tick()?;
             let mut series = series?;
             if hints {
@@ -82,9 +97,8 @@ impl Engine<'_> {
         if grid.steps == 0 {
             return Ok(());
         }
-        let (first, last) = (self.shifted(&selector.shift, grid.start)?, self.shifted(&selector.shift, grid.end())?);
-        let fixed = selector.shift.at.is_some();
-        let range = TimeRange::new(first.saturating_sub(self.lookback).saturating_add(1), last);
+        let (first, fixed) = (self.shifted(&selector.shift, grid.start)?, selector.shift.at.is_some());
+        let range = self.reads(selector, None, grid)?;
         let cells = grid.steps * 8;
         self.select(&selector.matchers, range, &mut |series| {
             self.budget.charge(cells)?;
@@ -111,10 +125,8 @@ impl Engine<'_> {
         if grid.steps == 0 {
             return Ok(());
         }
-        let (first, last) = (self.shifted(&selector.shift, grid.start)?, self.shifted(&selector.shift, grid.end())?);
-        let fixed = selector.shift.at.is_some();
-        let range =
-            TimeRange::new(first.saturating_sub(self.lookback).saturating_add(1), last.saturating_add(self.lookback));
+        let (first, fixed) = (self.shifted(&selector.shift, grid.start)?, selector.shift.at.is_some());
+        let range = self.reads(selector, None, grid)?;
         self.select(&selector.matchers, range, &mut |series| {
             let mut column = Column::new(series.labels(), grid.steps);
             let samples = super::windows::Samples::of(series);

@@ -17,6 +17,7 @@ const SHARE: usize = 4;
 const MAX_TEXT: usize = 64 << 10;
 
 /// Which expressions of a query are equal, and what is kept of them.
+#[derive(Default)]
 pub(super) struct Shared {
     /// By the expression's address in the tree, which does not move while it is evaluated.
     places: HashMap<*const Expr, usize>,

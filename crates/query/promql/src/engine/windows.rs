@@ -1,7 +1,7 @@
 //! Range selectors and subqueries: series with a window of samples at each step.
 
 use crate::{
-    ast::{Edges, Expr, Kind, Selector, Shift},
+    ast::{Edges, Expr, Kind, Shift},
     engine::{Engine, layout::Layout, selector::is_stale},
     functions::{
         rate::Difference,
@@ -152,6 +152,13 @@ impl RangeSpec {
         }
     }
 
+    /// The times of all samples of a grid that has steps.
+    pub(super) fn reads(&self, grid: Grid) -> TimeRange {
+        let (before, after) = self.margins();
+        let first = self.end(grid, 0).saturating_sub(self.range).saturating_sub(before).saturating_add(1);
+        TimeRange::new(first, self.end(grid, grid.steps - 1).saturating_add(after))
+    }
+
     /// Where windows lie in a series with these times.
     fn layout(&self, times: &[i64], grid: Grid) -> Rc<Layout> {
         let mut known = self.layout.borrow_mut();
@@ -226,7 +233,7 @@ pub(super) fn advance(range: &mut Range<usize>, len: usize, time: impl Fn(usize)
 }
 
 impl Engine<'_> {
-    fn spec(&self, shift: &Shift, range: i64, edges: Edges, grid: Grid) -> Result<RangeSpec, EvalError> {
+    pub(super) fn spec(&self, shift: &Shift, range: i64, edges: Edges, grid: Grid) -> Result<RangeSpec, EvalError> {
         let end = self.shifted(shift, grid.start)?;
         let (lookback, layout) = (self.lookback, RefCell::default());
         Ok(RangeSpec { range, edges, end, fixed: shift.at.is_some(), lookback, layout })
@@ -245,7 +252,7 @@ impl Engine<'_> {
         match &arg.inner().kind {
             Kind::Range(selector, range) => {
                 let spec = self.spec(&selector.shift, self.positive_millis(range)?, selector.edges, grid)?;
-                self.load(selector, &spec, grid, &mut |series| {
+                self.select(&selector.matchers, spec.reads(grid), &mut |series| {
                     let labels = series.labels();
                     each(RangeSeries { labels, drop_name: false, samples: Samples::of(series), spec: &spec, grid })
                 })
@@ -266,19 +273,6 @@ impl Engine<'_> {
             }
             _ => Err(EvalError::execution(format!("a {} where a range vector is needed", arg.kind_type().name()))),
         }
-    }
-
-    fn load(
-        &self,
-        selector: &Selector,
-        spec: &RangeSpec,
-        grid: Grid,
-        each: &mut dyn FnMut(Series) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let (before, after) = spec.margins();
-        let first = spec.end(grid, 0).saturating_sub(spec.range).saturating_sub(before).saturating_add(1);
-        let last = spec.end(grid, grid.steps - 1).saturating_add(after);
-        self.select(&selector.matchers, TimeRange::new(first, last), each)
     }
 
     /// The first and last time at which a subquery's windows can have a sample: `(after, through]`.

@@ -8,6 +8,7 @@ use super::page::{Page, Vectors};
 use super::section;
 use super::times;
 use crate::error::{Error, corrupt};
+use crate::order::order;
 use block::Sections;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -95,29 +96,25 @@ impl Reader {
     /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in the order of
     /// [`crate::order`].
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<&Reader>, Error> {
-        Select::new(self, matchers, range)
+        Select::new(self, &self.chosen(matchers)?, range)
     }
 
-    /// As `select`, for an iterator that outlives the caller's hold of the reader.
-    pub fn select_shared(
-        self: &Arc<Reader>,
-        matchers: &[Matcher],
-        range: TimeRange,
-    ) -> Result<Select<Arc<Reader>>, Error> {
-        Select::new(self.clone(), matchers, range)
+    /// Finds the series that meet all matchers, and reads none of their samples yet.
+    pub fn find(self: &Arc<Reader>, matchers: &[Matcher]) -> Result<Found, Error> {
+        Ok(Found { reader: self.clone(), numbers: self.chosen(matchers)? })
     }
 
-    /// Pages with series that meet all matchers, and the places of those series in each.
-    fn wanted(&self, matchers: &[Matcher], range: TimeRange) -> Result<VecDeque<(usize, Vec<u32>)>, Error> {
+    /// Pages with series of these, and the places of those series in each.
+    fn wanted(&self, series: &[u32], range: TimeRange) -> VecDeque<(usize, Vec<u32>)> {
         let mut wanted = VecDeque::new();
-        for series in self.chosen(matchers)?.chunk_by(|a, b| self.page_of(*a) == self.page_of(*b)) {
+        for series in series.chunk_by(|a, b| self.page_of(*a) == self.page_of(*b)) {
             let Some(page) = series.first().and_then(|&series| self.page_of(series)) else { continue };
             if self.directory.pages[page].times.overlaps(range) {
                 let first = self.pages_places[page].numbers.start;
                 wanted.push_back((page, series.iter().map(|number| number - first).collect()));
             }
         }
-        Ok(wanted)
+        wanted
     }
 
     /// The labels of each series that meets all matchers and is in a page whose times meet `range`.
@@ -258,6 +255,53 @@ fn labels(columns: &[Arc<Column>], series: u32) -> Result<Labels, Error> {
     Labels::from_sorted(pairs).ok_or(Error::Corrupt { why: "labels are not in order" })
 }
 
+/// Series of a part, in the order of [`crate::order`], of which no samples are read yet.
+pub struct Found {
+    reader: Arc<Reader>,
+    numbers: Vec<u32>,
+}
+
+impl Found {
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// About how many samples the series have.
+    pub fn samples(&self) -> u64 {
+        self.reader.rows() / self.reader.series_count().max(1) * self.numbers.len() as u64
+    }
+
+    /// The labels of the series that has so many before it.
+    pub fn labels(&self, at: usize) -> Result<Labels, Error> {
+        labels(&self.reader.all_columns()?, self.numbers[at])
+    }
+
+    /// Takes away the series that come before these labels.
+    pub fn take_before(&mut self, bound: &Labels) -> Result<Found, Error> {
+        let columns = self.reader.all_columns()?;
+        let mut failed = Ok(());
+        let is_before = |series: &u32| match labels(&columns, *series) {
+            Ok(labels) => order(&labels, bound).is_lt(),
+            Err(error) => {
+                failed = Err(error);
+                false
+            }
+        };
+        let count = self.numbers.partition_point(is_before);
+        failed?;
+        Ok(Found { reader: self.reader.clone(), numbers: self.numbers.drain(..count).collect() })
+    }
+
+    /// Reads those that have samples within `range` (milliseconds).
+    pub fn read(self, range: TimeRange) -> Result<Select<Arc<Reader>>, Error> {
+        Select::new(self.reader, &self.numbers, range)
+    }
+}
+
 /// Series by series; a page is decoded when its first series is asked for.
 pub struct Select<R> {
     reader: R,
@@ -273,8 +317,8 @@ pub struct Select<R> {
 }
 
 impl<R: Deref<Target = Reader> + Clone> Select<R> {
-    fn new(reader: R, matchers: &[Matcher], range: TimeRange) -> Result<Select<R>, Error> {
-        let wanted = reader.wanted(matchers, range)?;
+    fn new(reader: R, series: &[u32], range: TimeRange) -> Result<Select<R>, Error> {
+        let wanted = reader.wanted(series, range);
         let columns = if wanted.is_empty() { Vec::new() } else { reader.all_columns()? };
         let vectors = VectorCache { reader: reader.clone(), pages: HashMap::new() };
         Ok(Select { reader, range, wanted, columns, vectors, read: None, ready: VecDeque::new(), failed: false })
