@@ -27,10 +27,10 @@ END = 1_764_000_000  # Unix seconds; the last sample of every set
 UNTIL = END + 5
 TENANT = "load-0"
 SETS = {
-    # name: (series, span, step between samples, step of queries, window of rates)
-    "day": (10_000, "24h", "15s", 120, "5m"),
-    "hour": (100_000, "1h", "15s", 15, "5m"),
-    "month": (1_000, "30d", "1m", 7200, "2h"),
+    # name: (series, targets, span, step between samples, step of queries, window of rates)
+    "day": (10_000, 10, "24h", "15s", 120, "5m"),
+    "hour": (100_000, 100, "1h", "15s", 15, "5m"),
+    "month": (1_000, 5, "30d", "1m", 7200, "2h"),
 }
 SPANS = {"24h": 86_400, "1h": 3_600, "30d": 30 * 86_400}
 
@@ -150,7 +150,7 @@ class Server:
             time.sleep(1)
             quiet = quiet + 1 if self.cpu() - before < 0.05 else 0
 
-    def load(self, series, span, step):
+    def load(self, series, targets, span, step):
         done = self.folder / "loaded"
         if done.exists():
             return
@@ -158,7 +158,7 @@ class Server:
         self.start()
         began, cpu = time.time(), self.cpu()
         subprocess.run([self.binaries / "loadtest", "history", "--target", f"http://127.0.0.1:{self.port}", "--path",
-                        self.write, "--series", str(series), "--span", span, "--step", step, "--end", str(END)],
+                        self.write, "--series", str(series), "--targets", str(targets), "--span", span, "--step", step, "--end", str(END)],
                        check=True)
         if self.name == "ouro":
             request = urllib.request.Request(f"http://127.0.0.1:{self.port}/flush", method="POST")
@@ -220,6 +220,8 @@ def memory(servers, span):
     for server in servers:
         server.start()
         server.rest()
+        # From here on the kernel notes the peak anew.
+        pathlib.Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
         before = server.peak()
         result = server.ask(MEMORY, UNTIL - span, UNTIL, span / 1000)
         print(f"  {server.name:12} {server.peak() - before:8.1f} MiB more than {before:.0f} at rest, "
@@ -236,13 +238,13 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     for name in arguments.sets:
-        series, span, every, step, window = SETS[name]
+        series, targets, span, every, step, window = SETS[name]
         servers = []
         for system in arguments.systems:
             folder = arguments.data / name / system
             folder.mkdir(parents=True, exist_ok=True)
             server = Server(system, folder, arguments.bin.resolve())
-            server.load(series, span, every)
+            server.load(series, targets, span, every)
             servers.append(server)
         print(f"{name}: {series} series, {span} at {every}; a query's step is {step} s, its windows are {window}")
         for server in servers:

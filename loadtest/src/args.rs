@@ -72,6 +72,9 @@ pub struct HistoryCommand {
     pub tenant: String,
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000_000))]
     pub series: u32,
+    /// Scrape targets, each with its share of the series: of five, three are nodes and two are Traefiks.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub targets: u32,
     /// How long ago it begins.
     #[arg(long, default_value = "24h", value_parser = settings::duration::parse)]
     pub span: Duration,

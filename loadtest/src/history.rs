@@ -30,7 +30,7 @@ pub async fn push(command: &HistoryCommand) -> anyhow::Result<ExitCode> {
     let scrapes = (PART / step).clamp(1, MOST_SCRAPES) as u32;
     let parts = (command.span.as_millis() as i64 / step / i64::from(scrapes)).max(1) as u32;
     let begin = end - step * (i64::from(scrapes) * i64::from(parts) - 1);
-    let metrics = Arc::new(Metrics::new(command.seed, command.series, 0.0, false));
+    let metrics = Arc::new(Metrics::with_targets(command.seed, command.series, command.targets, 0.0, false));
     let templates: Vec<_> = (0..metrics.lanes()).map(|lane| metrics.past_template(lane, scrapes)).collect();
     let templates = Arc::new(templates);
     let client = Client::builder().build()?;

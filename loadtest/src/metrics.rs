@@ -38,7 +38,11 @@ struct Compressed {
 impl Metrics {
     /// `churn` is the share of the pods that are replaced at each scrape.
     pub fn new(seed: u64, series: u32, churn: f64, rw2: bool) -> Metrics {
-        let count = series.div_ceil(TARGET_SIZE);
+        Metrics::with_targets(seed, series, series.div_ceil(TARGET_SIZE), churn, rw2)
+    }
+
+    /// `new`, with the series shared by so many targets.
+    pub fn with_targets(seed: u64, series: u32, count: u32, churn: f64, rw2: bool) -> Metrics {
         let size = |lane: u32| series / count + u32::from(lane < series % count);
         let targets: Vec<Target> = (0..count).map(|lane| Target::new(seed, lane, size(lane))).collect();
         let templates = targets.iter().map(|_| Mutex::default()).collect();

@@ -183,14 +183,32 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
 
 /// A float as Prometheus writes it in labels and answers (Go's `%f` with the fewest digits that read back).
 pub fn plain(value: f64) -> String {
+    let mut out = String::new();
+    push_plain(&mut out, value);
+    out
+}
+
+/// Appends what [`plain`] gives.
+pub fn push_plain(out: &mut String, value: f64) {
     if value.is_nan() {
-        return "NaN".into();
+        return out.push_str("NaN");
     }
     if value.is_infinite() {
-        return if value > 0.0 { "+Inf" } else { "-Inf" }.into();
+        return out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     }
-    format!("{value}")
+    if value.abs() < WHOLE && value.trunc() == value && (value != 0.0 || value.is_sign_positive()) {
+        return out.push_str(itoa::Buffer::new().format(value as i64));
+    }
+    let mut buffer = zmij::Buffer::new();
+    match buffer.format_finite(value) {
+        short if !short.contains(['e', 'E']) => out.push_str(short.strip_suffix(".0").unwrap_or(short)),
+        // Writing to a string cannot fail.
+        _ => drop(write!(out, "{value}")),
+    }
 }
+
+/// Whole numbers below are written as integers.
+const WHOLE: f64 = 1e15;
 
 /// A float as Go's `%g` writes it: an exponent for very small and very large numbers. For messages.
 pub fn general(value: f64) -> String {
@@ -234,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn merged_means_do_not_overflow() {
+        let mean = |values: &[f64]| {
+            let mut mean = Mean::default();
+            values.iter().for_each(|v| mean.add(*v));
+            mean
+        };
+        let mut merged = mean(&[f64::MAX, f64::MAX]);
+        merged.merge(mean(&[f64::MAX]));
+        assert!((merged.value() / f64::MAX - 1.0).abs() < 1e-12);
+        merged.merge(mean(&[f64::INFINITY]));
+        assert_eq!(merged.value(), f64::INFINITY);
+        merged.merge(Mean::default());
+        assert_eq!((merged.value(), merged.count()), (f64::INFINITY, 4.0));
+    }
+
+    #[test]
     fn quantiles_interpolate() {
         assert_eq!(quantile(0.5, &mut [3.0, 1.0]), 2.0);
         assert_eq!(quantile(1.5, &mut [3.0, 1.0]), f64::INFINITY);
@@ -248,5 +282,35 @@ mod tests {
             assert_eq!(general(value), text);
         }
         assert_eq!(plain(1e-7), "0.0000001");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn floats_are_written_shortest_and_without_an_exponent(bits: u64, small in -1e6f64..1e6, places in 0..6i32) {
+            for value in [f64::from_bits(bits), small, (small * 10f64.powi(places)).round() / 10f64.powi(places)] {
+                if value.is_finite() {
+                    proptest::prop_assert_eq!(plain(value), format!("{value}"));
+                }
+            }
+        }
+
+        #[test]
+        fn parts_merge_to_the_whole(values in proptest::collection::vec(-1e9f64..1e9, 0..60), cut: proptest::sample::Index) {
+            let fold = |values: &[f64]| {
+                let (mut sum, mut mean, mut deviation) = (Kahan::default(), Mean::default(), Deviation::default());
+                values.iter().for_each(|v| { sum.add(*v); mean.add(*v); deviation.add(*v) });
+                (sum, mean, deviation)
+            };
+            let (left, right) = values.split_at(cut.index(values.len() + 1));
+            let ((mut sum, mut mean, mut deviation), other, whole) = (fold(left), fold(right), fold(&values));
+            sum.merge(other.0);
+            mean.merge(other.1);
+            deviation.merge(other.2);
+            let near = |a: f64, b: f64| a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-12 * b.abs().max(1.0);
+            proptest::prop_assert!(near(sum.value(), whole.0.value()));
+            proptest::prop_assert!(near(mean.value(), whole.1.value()));
+            proptest::prop_assert!(near(deviation.variance() / 1e9, whole.2.variance() / 1e9));
+            proptest::prop_assert_eq!((mean.count(), deviation.count()), (whole.1.count(), whole.2.count()));
+        }
     }
 }

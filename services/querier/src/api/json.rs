@@ -65,19 +65,19 @@ pub fn seconds(out: &mut String, millis: i64) {
     if millis < 0 && whole == 0 {
         out.push('-');
     }
-    let _ = match rest {
-        0 => write!(out, "{whole}"),
-        _ => write!(out, "{whole}.{rest:03}"),
-    };
+    out.push_str(itoa::Buffer::new().format(whole));
+    if rest != 0 {
+        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| char::from(b'0' + digit as u8));
+        out.push('.');
+        out.extend(digits);
+    }
 }
 
 /// A float as Prometheus writes sample values: shortest exact text, never an exponent, in quotes.
 pub fn float(out: &mut String, value: f64) {
-    let _ = match value {
-        v if v.is_nan() => write!(out, "\"NaN\""),
-        v if v.is_infinite() => write!(out, "\"{}Inf\"", if v > 0.0 { '+' } else { '-' }),
-        v => write!(out, "\"{v}\""),
-    };
+    out.push('"');
+    eval::number::push_plain(out, value);
+    out.push('"');
 }
 
 /// `[seconds,"value"]`.
