@@ -7,12 +7,15 @@ use xxhash_rust::xxh3::xxh3_128;
 /// The label that carries a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
-/// Sorted, unique, non-empty labels. Packed as `varint name length, name, varint value length, value` per label,
-/// so that equal sets have equal bytes. Cheap to clone.
+/// Sorted, unique, non-empty labels. Packed as `name length, name, value length, value` per label, so that equal sets
+/// have equal bytes. Cheap to clone.
+///
+/// A length below 127 is one byte; a longer one is the byte 127 and then four with seven bits each, the lowest first.
+/// So the whole is a text, and its parts need not be checked again whenever they are looked at.
 ///
 /// A label with an empty value equals an absent one, so such labels are not kept.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Labels(Arc<[u8]>);
+pub struct Labels(Arc<str>);
 
 /// Identifies a label set within a tenant: XXH3-128 of its packed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +23,7 @@ pub struct SeriesId(pub u128);
 
 impl Labels {
     pub fn empty() -> Labels {
-        Labels(Arc::from([]))
+        Labels(Arc::from(""))
     }
 
     /// Builds a set from pairs in any order; of two pairs with one name, the later wins.
@@ -34,7 +37,7 @@ impl Labels {
 
     /// Packs pairs that are already sorted by name and unique; `None` when they are not. Empty values are left out.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Labels> {
-        let mut packed = Vec::with_capacity(256);
+        let mut packed = String::with_capacity(256);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             if last.is_some_and(|last| last >= name) {
@@ -51,7 +54,8 @@ impl Labels {
 
     /// Reads packed bytes of unknown origin; `None` when they are not what `packed()` gives.
     pub fn from_packed(bytes: &[u8]) -> Option<Labels> {
-        let mut rest = bytes;
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut rest = text;
         let mut last: Option<&str> = None;
         while !rest.is_empty() {
             let name = unpack(&mut rest)?;
@@ -61,15 +65,15 @@ impl Labels {
             }
             last = Some(name);
         }
-        Some(Labels(bytes.into()))
+        Some(Labels(text.into()))
     }
 
     pub fn packed(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
     pub fn id(&self) -> SeriesId {
-        SeriesId(xxh3_128(&self.0))
+        SeriesId(xxh3_128(self.packed()))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -106,7 +110,7 @@ impl Labels {
 
     /// This set with only the labels for which `keep` says yes.
     pub fn keep(&self, mut keep: impl FnMut(&str) -> bool) -> Labels {
-        let mut packed = Vec::with_capacity(self.0.len());
+        let mut packed = String::with_capacity(self.0.len());
         for (name, value) in self.iter() {
             if keep(name) {
                 pack(&mut packed, name);
@@ -124,33 +128,41 @@ impl Labels {
     }
 }
 
-fn pack(packed: &mut Vec<u8>, text: &str) {
-    let mut len = text.len();
-    while len >= 0x80 {
-        packed.push(len as u8 | 0x80);
-        len >>= 7;
+/// A length from here on takes five bytes.
+const LONG: usize = 0x7f;
+
+fn pack(packed: &mut String, text: &str) {
+    let seven_bits = |len: usize| char::from((len & 0x7f) as u8);
+    let len = text.len();
+    if len < LONG {
+        packed.push(seven_bits(len));
+    } else {
+        packed.push(seven_bits(LONG));
+        packed.extend([len, len >> 7, len >> 14, len >> 21].map(seven_bits));
     }
-    packed.push(len as u8);
-    packed.extend_from_slice(text.as_bytes());
+    packed.push_str(text);
 }
 
-fn unpack<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
-    let mut len = 0usize;
-    for at in 0..4 {
-        let byte = *rest.get(at)?;
-        len |= usize::from(byte & 0x7f) << (7 * at);
-        if byte < 0x80 {
-            let text = rest.get(at + 1..at + 1 + len)?;
-            *rest = &rest[at + 1 + len..];
-            return std::str::from_utf8(text).ok();
+fn unpack<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let bytes = rest.as_bytes();
+    let (len, from) = match usize::from(*bytes.first()?) {
+        len if len < LONG => (len, 1),
+        LONG => {
+            let parts = bytes.get(1..5)?;
+            let len = parts.iter().rev().fold(0, |len, bits| len << 7 | usize::from(*bits));
+            // One text for one length.
+            (Some(len).filter(|len| *len >= LONG && parts.is_ascii())?, 5)
         }
-    }
-    None
+        _ => return None,
+    };
+    let text = rest.get(from..from + len)?;
+    *rest = &rest[from + len..];
+    Some(text)
 }
 
 /// Walks packed labels. The bytes were checked when the set was made.
 #[derive(Clone)]
-pub struct Iter<'a>(&'a [u8]);
+pub struct Iter<'a>(&'a str);
 
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
@@ -169,7 +181,7 @@ impl<'a> IntoIterator for &'a Labels {
 
 impl hash::Hash for Labels {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
+        state.write(self.packed());
     }
 }
 
@@ -235,7 +247,7 @@ impl LabelsBuilder {
     }
 
     pub fn build(&self) -> Labels {
-        let mut packed = Vec::with_capacity(self.0.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
+        let mut packed = String::with_capacity(self.0.iter().map(|(n, v)| n.len() + v.len() + 4).sum());
         for (name, value) in &self.0 {
             pack(&mut packed, name);
             pack(&mut packed, value);
@@ -273,7 +285,7 @@ mod tests {
 
     #[test]
     fn long_values_survive_packing() {
-        for len in [0, 1, 127, 128, 16_383, 16_384, 70_000] {
+        for len in [0, 1, 126, 127, 128, 16_383, 16_384, 70_000, 3_000_000] {
             let value = "v".repeat(len);
             let labels = Labels::from_pairs([("name", value.as_str())]);
             assert_eq!(labels.value("name"), value);
@@ -283,9 +295,20 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_refused() {
-        for bytes in [&[1u8][..], &[1, b'a', 0], &[1, b'a'], &[0xff, 0xff, 0xff, 0xff, 1], &[1, 0xff, 1, b'a']] {
+        for bytes in [
+            &[1u8][..],
+            &[1, b'a', 0],
+            &[1, b'a'],
+            &[0xff, 0xff, 0xff, 0xff, 1],
+            &[1, 0xff, 1, b'a'],
+            &[2, 0xc3, 0xa4, 1, 0xc3],
+        ] {
             assert_eq!(Labels::from_packed(bytes), None, "{bytes:?}");
         }
+        let short = [&[0x7f, 1, 0, 0, 0, b'a'][..], &[1, b'x']].concat();
+        assert_eq!(Labels::from_packed(&short), None, "a short length written long");
+        let two_bytes = "\u{80}".repeat(100);
+        assert_eq!(Labels::from_packed(two_bytes.as_bytes()), None);
         assert_eq!(Labels::from_packed(&[1, b'b', 1, b'x', 1, b'a', 1, b'x']), None);
     }
 

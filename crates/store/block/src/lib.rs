@@ -6,12 +6,14 @@
 
 mod directory;
 mod error;
+mod inflate;
 mod part;
 mod segment;
 mod writer;
 
 pub use directory::{BlockMeta, Directory, Meta, PartEntry, SectionEntry, SegmentMeta};
 pub use error::Error;
+pub use inflate::inflate;
 pub use part::{MemorySections, Part, Sections, Source};
 pub use segment::Segment;
 pub use writer::{write, write_block};

@@ -74,8 +74,8 @@ pub fn unpack(data: &[u8]) -> Result<Vec<u8>, Error> {
             if stated != Some(len as u64) || len as u64 / (1 << 15) > cursor.0.len() as u64 {
                 return Err(Error::corrupt("a compressed frame states a wrong length"));
             }
-            let inflated = zstd::bulk::decompress(cursor.0, len)
-                .map_err(|_| Error::corrupt("a compressed frame cannot be inflated"))?;
+            let inflated =
+                block::inflate(cursor.0, len).map_err(|_| Error::corrupt("a compressed frame cannot be inflated"))?;
             if inflated.len() != len {
                 return Err(Error::corrupt("a compressed frame has another length than stated"));
             }

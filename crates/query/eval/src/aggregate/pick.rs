@@ -40,7 +40,7 @@ impl Picked {
         self.next += 1;
         let mut cells = 0;
         // Where this column's own place in [0, 1) lies, for ratios: its hash, so that it is always the same. Prometheus
-        // hashes the same bytes with the same function (for names and values shorter than 128 bytes).
+        // hashes the same bytes with the same function (for names and values shorter than 127 bytes).
         let place = xxh64(column.labels.packed(), 0) as f64 / u64::MAX as f64;
         for (step, &number) in numbers.iter().enumerate() {
             let cell = column.get(step);

@@ -56,7 +56,7 @@ pub fn open(frame: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
             if len > MAX_LEN || len > packed.len().saturating_mul(MAX_RATIO) {
                 return corrupt("a frame declares more than it can hold");
             }
-            match zstd::bulk::decompress(packed, len) {
+            match block::inflate(packed, len) {
                 Ok(data) if data.len() == len => Ok(Cow::Owned(data)),
                 _ => corrupt("a frame does not decompress"),
             }
