@@ -65,6 +65,7 @@ pub async fn run<T: Send + 'static>(
         max_bytes: limits.query_memory.0,
         partial: partial.clone(),
         runtime: Handle::current(),
+        closed: None,
     });
     let rows = Rows::new(rows.collect());
     let context = Context { rows, limits, cancelled };

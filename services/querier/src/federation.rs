@@ -9,6 +9,7 @@ use crate::looked::Looked;
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
 use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
+use futures::future::join_all;
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ const ORIGINAL: &str = "original___tenant_id__";
 /// What one query may read. One tenant's rows are as they are.
 pub struct Rows {
     tenants: Vec<TenantRows>,
-    pub looked: Looked,
+    pub looked: Arc<Looked>,
 }
 
 /// What of a selector the store answers, and what is held against the labels that are added here.
@@ -84,7 +85,28 @@ pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
 
 impl Rows {
     pub fn new(tenants: Vec<TenantRows>) -> Rows {
-        Rows { tenants, looked: Looked::default() }
+        Rows { tenants, looked: Arc::default() }
+    }
+
+    /// All tenants, as a request names them.
+    pub fn names(&self) -> String {
+        self.tenants.iter().map(|rows| rows.tenant.as_str()).collect::<Vec<_>>().join("|")
+    }
+
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantRows> {
+        self.tenants.iter()
+    }
+
+    /// These rows, as far as they are closed within a range; `None` when a tenant's cannot be asked for. Blocks.
+    pub fn closed(&self, range: TimeRange) -> Result<Option<Rows>, QueryError> {
+        let Some(first) = self.tenants.first() else { return Ok(None) };
+        let asked = join_all(self.tenants.iter().map(|rows| rows.closed(range)));
+        let mut tenants = Vec::with_capacity(self.tenants.len());
+        for (rows, closed) in self.tenants.iter().zip(first.runtime.block_on(asked)) {
+            let Some(closed) = closed? else { return Ok(None) };
+            tenants.push(TenantRows { closed: Some(Arc::new(closed)), ..rows.clone() });
+        }
+        Ok(Some(Rows { tenants, looked: self.looked.clone() }))
     }
 
     /// The only tenant, whose rows need no label.

@@ -5,10 +5,13 @@
 //! tenants side by side, and `looked` counts what they gave; `source` merges the rows
 //! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
-//! and `ranges` the bytes of it that were read lately, shared with the other queriers.
+//! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
+//! by `days`: `closed` says which of them can have no new rows, `results` keeps what was answered of those.
 
 mod api;
 mod catalog_copy;
+mod closed;
+mod days;
 mod engine;
 mod error;
 mod federation;
@@ -18,6 +21,7 @@ mod looked;
 mod partial;
 mod querier;
 mod ranges;
+mod results;
 mod segments;
 mod settings;
 mod shredded;

@@ -48,6 +48,7 @@ impl Reader {
             max_bytes: u64::MAX,
             partial: partial.clone(),
             runtime: tokio::runtime::Handle::current(),
+            closed: None,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
         let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;

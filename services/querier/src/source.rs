@@ -5,6 +5,7 @@
 //! all blocks, have exactly the rows that its head does not have; a block that has rows of a head means that the head
 //! was asked too long ago, and all are asked again.
 
+use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
-/// Reads block: it is used on the pool for reads only.
+/// Reads block: it is used on the pool for reads only. Cheap to clone.
+#[derive(Clone)]
 pub struct TenantRows {
     pub parts: Arc<Parts>,
     pub tenant: TenantId,
@@ -30,6 +32,8 @@ pub struct TenantRows {
     pub max_bytes: u64,
     pub partial: Arc<Partial>,
     pub runtime: Handle,
+    /// Only rows of a time that is closed are asked for.
+    pub closed: Option<Arc<Closed>>,
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
@@ -98,6 +102,10 @@ impl TenantRows {
         question: &Question<'_>,
     ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
+        if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
+            let heads = Replies { heads: Vec::new(), partial: self.partial.clone(), runtime: self.runtime.clone() };
+            return Ok(Ok(Snapshot { heads, objects }));
+        }
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
         let catalog = self.parts.catalog.at_least(version).await?;

@@ -4,7 +4,7 @@
 //!
 //! The parts: [`lexer`] and [`parse`] (text to tree), [`signature`] (the functions and their types), [`engine`]
 //! (trees over a grid of steps, series by series), [`functions`] (what the functions do with a window or a value),
-//! [`print`] and [`tree`] (trees to text and to JSON).
+//! [`print`] and [`tree`] (trees to text and to JSON), [`mod@reach`] (which samples a query can see).
 
 pub mod ast;
 pub mod engine;
@@ -14,6 +14,7 @@ pub mod lexer;
 pub mod options;
 pub mod parse;
 pub mod print;
+pub mod reach;
 pub mod signature;
 pub mod tree;
 
@@ -23,3 +24,4 @@ pub use error::ParseError;
 pub use eval::{EvalError, value::Answer};
 pub use options::Options;
 pub use parse::{parse, parse_selector};
+pub use reach::reach;

@@ -9,7 +9,7 @@ use eval::{
     value::{SampleValue, Value},
 };
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
-use ouro_promql::{Options, instant, parse, range};
+use ouro_promql::{Options, instant, parse, range, reach};
 use proptest::prelude::*;
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -38,6 +38,16 @@ struct Counted(Source, Cell<usize>);
 impl SeriesSource for Counted {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
         self.1.set(self.1.get() + 1);
+        self.0.select(matchers, range)
+    }
+}
+
+/// Remembers all times for which it is asked.
+struct Ranges(Source, Cell<TimeRange>);
+
+impl SeriesSource for Ranges {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        self.1.set(self.1.get().union(range));
         self.0.select(matchers, range)
     }
 }
@@ -210,6 +220,17 @@ proptest! {
         let parts = [(start, middle), (middle + step, end)].map(|(from, to)| range(&source, &expr, from, to, step, &options));
         let parts: Points = parts.into_iter().flat_map(|part| points(part.expect("as the whole").value)).collect();
         prop_assert_eq!(parts, points(range(&source, &expr, start, end, step, &options).expect("again").value), "{}", text);
+    }
+
+    #[test]
+    fn no_sample_beyond_its_reach_changes_an_answer(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
+        let (expr, options, end) = (parse(&text).expect("a query"), Options::default(), start + 12 * step);
+        let Some(reach) = reach(&expr, start, end, step, &options) else { return Ok(()) };
+        let asked = Ranges(source, Cell::new(TimeRange::EMPTY));
+        if range(&asked, &expr, start, end, step, &options).is_ok() && !asked.1.get().is_empty() {
+            let asked = asked.1.get();
+            prop_assert!(reach.contains(asked.min) && reach.contains(asked.max), "{}: {:?} in {:?}", text, asked, reach);
+        }
     }
 
     #[test]

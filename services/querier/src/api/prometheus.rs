@@ -9,6 +9,8 @@ mod status;
 use self::read::{parse, parse_limit, read, respond};
 use crate::api::params::{self, metadata_range, prometheus_duration, prometheus_time};
 use crate::api::{json, prometheus_json};
+use crate::closed::ClosedRows;
+use crate::days::{Answered, Range};
 use crate::engine::Context;
 use crate::error::QueryError;
 use crate::querier::Querier;
@@ -78,7 +80,7 @@ async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError
         truncate(&mut answer, limit);
         let mut data = prometheus_json::answer(&answer);
         if stats {
-            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
+            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked, 0);
         }
         Ok((data, answer.warnings))
     })
@@ -132,17 +134,24 @@ async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError
     }
     let lookback = params.parsed("lookback_delta", prometheus_duration)?;
     let limit = params.parsed("limit", parse_limit)?;
-    let expr = parse(params.get("query").unwrap_or(""))?;
+    let text = params.get("query").unwrap_or("").to_owned();
+    let expr = parse(&text)?;
     let (stats, begun) = (params.get("stats").is_some(), Instant::now());
+    let results = read.querier.inner.results.clone().filter(|_| !read.refuses_kept());
     read.run(move |context| {
         check_range(context, start, end)?;
         let mut options = options(context, lookback);
         options.max_steps = MAX_STEPS as u64 + 1;
-        let mut answer = promql::range(&context.rows, &expr, start, end, step, &options)?;
+        let (tenants, now) = (context.rows.names(), params::now_ms());
+        let range = Range { expr: &expr, text: &text, tenants, start, end, step, options: &options, now };
+        let Answered { mut answer, kept } = match &results {
+            Some(results) => range.by_days(&context.rows, results, |range| ClosedRows::of(&context.rows, range))?,
+            None => range.whole(&context.rows)?,
+        };
         truncate(&mut answer, limit);
         let mut data = prometheus_json::answer(&answer);
         if stats {
-            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
+            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked, kept);
         }
         Ok((data, answer.warnings))
     })

@@ -91,13 +91,14 @@ pub fn answer(answer: &Answer) -> String {
 }
 
 /// Adds what a query cost to its `data`. Samples are those that were read, which for overlapping windows is less than
-/// what Prometheus counts.
-pub fn add_stats(data: &mut String, took: Duration, looked: &Looked) {
+/// what Prometheus counts; `kept` steps needed none, since their answer was kept from before.
+pub fn add_stats(data: &mut String, took: Duration, looked: &Looked, kept: u64) {
     data.truncate(data.len() - 1);
     let (seconds, samples, series) = (took.as_secs_f64(), looked.samples(), looked.series());
     data.push_str(&format!(
         ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"execTotalTime\":{seconds}}},\
-         \"samples\":{{\"totalQueryableSamples\":{samples},\"seriesRead\":{series}}}}}}}"
+         \"samples\":{{\"totalQueryableSamples\":{samples},\"seriesRead\":{series}}},\
+         \"results\":{{\"stepsKept\":{kept}}}}}}}"
     ));
 }
 
