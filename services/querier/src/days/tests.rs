@@ -7,11 +7,14 @@ use model::{ByteSize, Matcher, Series, labels::METRIC_NAME};
 use proptest::prelude::*;
 use std::cell::Cell;
 
+/// Series, time and value.
+type Sample = (u8, i64, f64);
+
 /// A head and objects, as a shard and the catalog have them.
 #[derive(Default)]
 struct Store {
-    head: Vec<(u8, i64, f64)>,
-    objects: Vec<(String, Vec<(u8, i64, f64)>)>,
+    head: Vec<Sample>,
+    objects: Vec<(String, Vec<Sample>)>,
     names: u32,
     /// How often samples were asked for.
     reads: Cell<usize>,
@@ -26,7 +29,7 @@ impl Store {
         }
     }
 
-    fn add(&mut self, samples: Vec<(u8, i64, f64)>) {
+    fn add(&mut self, samples: Vec<Sample>) {
         self.names += 1;
         self.objects.push((format!("object {}", self.names), samples));
     }
@@ -45,7 +48,7 @@ impl Store {
         }
     }
 
-    fn holding(&self, range: TimeRange) -> impl Iterator<Item = &(String, Vec<(u8, i64, f64)>)> {
+    fn holding(&self, range: TimeRange) -> impl Iterator<Item = &(String, Vec<Sample>)> {
         self.objects.iter().filter(move |(_, samples)| {
             let mut times = TimeRange::EMPTY;
             samples.iter().for_each(|(_, time, _)| times.include(*time));
@@ -55,7 +58,7 @@ impl Store {
 }
 
 fn series<'a>(
-    samples: impl Iterator<Item = &'a (u8, i64, f64)>,
+    samples: impl Iterator<Item = &'a Sample>,
     matchers: &[Matcher],
     range: TimeRange,
 ) -> SeriesIter<'static> {
