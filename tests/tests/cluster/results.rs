@@ -22,6 +22,10 @@ async fn ask(client: &Client, parameters: &str, headers: &[(&str, &str)]) -> (Va
     let answer = client.send("GET", &path, &headers, "").await.expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text);
     let mut data = serde_json::from_str::<Value>(&answer.text).expect("JSON")["data"].take();
+    let samples = &data["stats"]["samples"];
+    let each = samples["totalQueryableSamplesPerStep"].as_array().expect("a list");
+    let sum: u64 = each.iter().map(|step| step[1].as_u64().expect("a count")).sum();
+    assert_eq!((each.len(), samples["totalQueryableSamples"].as_u64()), (73, Some(sum)), "{samples}");
     let kept = data["stats"]["results"]["stepsKept"].as_u64().expect("a count");
     (data["result"].take(), kept)
 }

@@ -1,5 +1,6 @@
 //! How queries are evaluated.
 
+use crate::tally::Tally;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// What an evaluation may do and cost. The default is what Prometheus does by default.
@@ -20,6 +21,8 @@ pub struct Options {
     pub max_memory: usize,
     /// Steps that a range query may have.
     pub max_steps: u64,
+    /// Where to count the samples that are looked at.
+    pub tally: Option<Arc<Tally>>,
     /// Asked now and then; true ends the query.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -34,6 +37,7 @@ impl Default for Options {
             start_timestamps: true,
             max_memory: 1 << 30,
             max_steps: 11_000,
+            tally: None,
             cancelled: Arc::new(|| false),
         }
     }
