@@ -19,6 +19,8 @@ mod doors;
 mod explore;
 #[path = "cluster/federation.rs"]
 mod federation;
+#[path = "cluster/lacks.rs"]
+mod lacks;
 #[path = "cluster/life.rs"]
 mod life;
 #[path = "cluster/long.rs"]

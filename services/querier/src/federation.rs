@@ -6,6 +6,7 @@
 
 use crate::error::QueryError;
 use crate::looked::Looked;
+use crate::side_by_side::{SideBySide, Taker};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
 use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
@@ -14,6 +15,7 @@ use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use tenancy::{Admitted, Limits, Read};
+use tokio::runtime::Handle;
 
 /// The label that says whose a row is.
 const TENANT: &str = "__tenant_id__";
@@ -24,6 +26,7 @@ const ORIGINAL: &str = "original___tenant_id__";
 pub struct Rows {
     tenants: Vec<TenantRows>,
     pub looked: Arc<Looked>,
+    runtime: Handle,
 }
 
 /// What of a selector the store answers, and what is held against the labels that are added here.
@@ -84,8 +87,9 @@ pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
 }
 
 impl Rows {
+    /// To be called within the runtime.
     pub fn new(tenants: Vec<TenantRows>) -> Rows {
-        Rows { tenants, looked: Arc::default() }
+        Rows { tenants, looked: Arc::default(), runtime: Handle::current() }
     }
 
     /// All tenants, as a request names them.
@@ -99,14 +103,13 @@ impl Rows {
 
     /// These rows, as far as they are closed within a range; `None` when a tenant's cannot be asked for. Blocks.
     pub fn closed(&self, range: TimeRange) -> Result<Option<Rows>, QueryError> {
-        let Some(first) = self.tenants.first() else { return Ok(None) };
         let asked = join_all(self.tenants.iter().map(|rows| rows.closed(range)));
         let mut tenants = Vec::with_capacity(self.tenants.len());
-        for (rows, closed) in self.tenants.iter().zip(first.runtime.block_on(asked)) {
+        for (rows, closed) in self.tenants.iter().zip(self.runtime.block_on(asked)) {
             let Some(closed) = closed? else { return Ok(None) };
             tenants.push(TenantRows { closed: Some(Arc::new(closed)), ..rows.clone() });
         }
-        Ok(Some(Rows { tenants, looked: self.looked.clone() }))
+        Ok(Some(Rows { tenants, looked: self.looked.clone(), runtime: self.runtime.clone() }))
     }
 
     /// The only tenant, whose rows need no label.
@@ -119,6 +122,27 @@ impl Rows {
 
     fn asked(&self, split: &Split) -> Vec<&TenantRows> {
         self.tenants.iter().filter(|rows| split.may_be(&rows.tenant)).collect()
+    }
+
+    /// What `read` takes from each of some tenants, who are read at the same time.
+    fn beside<T: Send + 'static>(
+        &self,
+        tenants: Vec<&TenantRows>,
+        read: impl Fn(&TenantRows, &Taker<T>) + Send + Sync + 'static,
+    ) -> SideBySide<TenantRows, T> {
+        let runtime = self.runtime.clone();
+        SideBySide::new(runtime, tenants.into_iter().cloned(), read)
+    }
+
+    /// What `read` answers of each of some tenants.
+    fn each<T: Send + 'static>(
+        &self,
+        tenants: Vec<&TenantRows>,
+        read: impl Fn(&TenantRows) -> Result<T, QueryError> + Send + Sync + 'static,
+    ) -> SideBySide<TenantRows, T> {
+        self.beside(tenants, move |rows, taker| {
+            taker.take(read(rows));
+        })
     }
 
     /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all.
@@ -147,9 +171,10 @@ impl Rows {
             return only.series(signal, matchers, range);
         }
         let split = Split::of(matchers);
+        let stored = split.stored.clone();
         let mut all = HashSet::new();
-        for rows in self.asked(&split) {
-            let found = rows.series(signal, &split.stored, range)?;
+        for found in self.each(self.asked(&split), move |rows| rows.series(signal, &stored, range)) {
+            let (rows, found) = found?;
             all.extend(found.iter().filter_map(|labels| split.labelled(labels, &rows.tenant)));
         }
         Ok(all)
@@ -170,9 +195,10 @@ impl Rows {
             let found = self.series(Signal::Metrics, matchers, range)?;
             return Ok(found.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
         }
+        let (name, stored) = (name.to_owned(), split.stored.clone());
         let mut values = BTreeSet::new();
-        for rows in self.asked(&split) {
-            values.extend(rows.metric_label_values(name, &split.stored, range)?);
+        for found in self.each(self.asked(&split), move |rows| rows.metric_label_values(&name, &stored, range)) {
+            values.extend(found?.1);
         }
         Ok(values)
     }
@@ -180,8 +206,8 @@ impl Rows {
     /// What the metric families are, as any of the tenants has it.
     pub fn metadata(&self) -> Result<BTreeMap<String, BTreeSet<Metadata>>, QueryError> {
         let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
-        for rows in &self.tenants {
-            for (family, entries) in rows.metadata()? {
+        for found in self.each(self.tenants.iter().collect(), TenantRows::metadata) {
+            for (family, entries) in found?.1 {
                 all.entry(family).or_default().extend(entries);
             }
         }
@@ -197,13 +223,23 @@ impl Rows {
             return only.exemplars(matchers, range);
         }
         let split = Split::of(matchers);
+        let stored = split.stored.clone();
         let mut all = BTreeMap::new();
-        for rows in self.asked(&split) {
-            let found = rows.exemplars(&split.stored, range)?.into_iter();
-            all.extend(found.filter_map(|(labels, of)| Some((split.labelled(&labels, &rows.tenant)?, of))));
+        for found in self.each(self.asked(&split), move |rows| rows.exemplars(&stored, range)) {
+            let (rows, found) = found?;
+            all.extend(found.into_iter().filter_map(|(labels, of)| Some((split.labelled(&labels, &rows.tenant)?, of))));
         }
         Ok(all)
     }
+}
+
+/// Gives one tenant's rows until nobody wants more.
+fn give<T>(rows: Result<impl Iterator<Item = Result<T, SourceError>>, SourceError>, taker: &Taker<T>) {
+    let failed = |e: SourceError| QueryError::new(e.reason, e.text);
+    match rows {
+        Err(error) => taker.take(Err(failed(error))),
+        Ok(mut rows) => rows.all(|row| taker.take(row.map_err(failed))),
+    };
 }
 
 impl SeriesSource for Rows {
@@ -211,21 +247,17 @@ impl SeriesSource for Rows {
         let series: SeriesIter<'_> = match self.only() {
             Some(only) => SeriesSource::select(only, matchers, range)?,
             None => {
-                let split = Arc::new(Split::of(matchers));
-                // One tenant after the other: the heads' rows of one at a time are in memory.
-                let tenants = self.asked(&split);
-                Box::new(tenants.into_iter().flat_map(move |rows| -> SeriesIter<'_> {
-                    let split = split.clone();
-                    match SeriesSource::select(rows, &split.stored, range) {
-                        Err(error) => Box::new(std::iter::once(Err(error))),
-                        Ok(found) => Box::new(found.filter_map(move |series| match series {
-                            Ok(mut series) => {
-                                series.labels = Some(split.labelled(&series.labels(), &rows.tenant)?);
-                                Some(Ok(series))
-                            }
-                            failed => Some(failed),
-                        })),
+                let split = Split::of(matchers);
+                let stored = split.stored.clone();
+                let tenants = self.beside(self.asked(&split), move |rows, taker| {
+                    give(SeriesSource::select(rows, &stored, range), taker);
+                });
+                Box::new(tenants.filter_map(move |found| match found {
+                    Ok((rows, mut series)) => {
+                        series.labels = Some(split.labelled(&series.labels(), &rows.tenant)?);
+                        Some(Ok(series))
                     }
+                    Err(error) => Some(Err(error.into())),
                 }))
             }
         };
@@ -238,23 +270,19 @@ impl PageSource for Rows {
         let pages: PageIter<'_> = match self.only() {
             Some(only) => PageSource::select(only, selection)?,
             None => {
-                let split = Arc::new(Split::of(&selection.matchers));
-                let tenants = self.asked(&split);
+                let split = Split::of(&selection.matchers);
                 // Lines that are taken away here would be missing from a limit.
                 let limit = selection.limit.filter(|_| !split.looks_at_rows());
                 let stored = LogSelection { matchers: split.stored.clone(), limit, ..selection.clone() };
-                Box::new(tenants.into_iter().flat_map(move |rows| -> PageIter<'_> {
-                    let split = split.clone();
-                    match PageSource::select(rows, &stored) {
-                        Err(error) => Box::new(std::iter::once(Err(error))),
-                        Ok(found) => Box::new(found.filter_map(move |page| match page {
-                            Ok(mut page) => {
-                                page.labels = split.labelled(&page.labels, &rows.tenant)?;
-                                Some(Ok(page))
-                            }
-                            failed => Some(failed),
-                        })),
+                let tenants = self.beside(self.asked(&split), move |rows, taker| {
+                    give(PageSource::select(rows, &stored), taker);
+                });
+                Box::new(tenants.filter_map(move |found| match found {
+                    Ok((rows, mut page)) => {
+                        page.labels = split.labelled(&page.labels, &rows.tenant)?;
+                        Some(Ok(page))
                     }
+                    Err(error) => Some(Err(error.into())),
                 }))
             }
         };
