@@ -8,9 +8,17 @@ mod params;
 mod prometheus;
 mod prometheus_json;
 
+use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::Router;
 use axum::middleware::from_fn;
+use axum::response::Response;
+use model::Reason;
+
+/// An error as Prometheus writes it.
+pub fn failure(reason: Reason, text: String) -> Response {
+    prometheus_json::failure(&QueryError::new(reason, text))
+}
 
 /// All query routes. Every one takes GET and POST.
 pub fn router(querier: Querier) -> Router {

@@ -7,6 +7,7 @@
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
 //! by `days`: `closed` says which of them can have no new rows, `results` keeps what was answered of those.
+//! `rules` passes on what rulers answer.
 
 mod api;
 mod catalog_copy;
@@ -22,6 +23,7 @@ mod partial;
 mod querier;
 mod ranges;
 mod results;
+mod rules;
 mod segments;
 mod settings;
 mod shredded;

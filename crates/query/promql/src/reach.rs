@@ -1,10 +1,10 @@
 //! Which samples a range query can see, known from its text: what may be kept of its answer, and for how long, follows.
 
 use crate::{
-    ast::{Edges, Expr, Kind, Selector, Shift, Span, SpanKind},
+    ast::{At, Edges, Expr, Kind, Selector, Shift, Span},
     options::Options,
 };
-use eval::{aggregate::Op, binary};
+use eval::aggregate::Op;
 use model::TimeRange;
 
 /// The times, in milliseconds, of all samples that the steps from `start` to `end`, both included, can depend on, maybe
@@ -67,8 +67,8 @@ impl Seen {
     fn shifted(&self, shift: &Shift, at: TimeRange) -> Option<TimeRange> {
         let at = match shift.at {
             None => at,
-            Some(crate::ast::At::Time(time)) => TimeRange::new(time, time),
-            Some(crate::ast::At::Start | crate::ast::At::End) => return None,
+            Some(At::Time(time)) => TimeRange::new(time, time),
+            Some(At::Start | At::End) => return None,
         };
         let offset = shift.offset.as_ref().map_or(Some(0), |span| self.millis(span))?;
         Some(TimeRange::new(at.min.checked_sub(offset)?, at.max.checked_sub(offset)?))
@@ -76,26 +76,8 @@ impl Seen {
 
     /// `None` too where evaluation fails.
     fn millis(&self, span: &Span) -> Option<i64> {
-        let millis = (self.seconds(span)? * 1000.0).round();
+        let millis = (span.seconds(Some(self.step as f64 / 1000.0), None)? * 1000.0).round();
         (millis.abs() < i64::MAX as f64 / 4.0).then_some(millis as i64)
-    }
-
-    fn seconds(&self, span: &Span) -> Option<f64> {
-        Some(match &span.kind {
-            SpanKind::Fixed(seconds) => *seconds,
-            SpanKind::Step => self.step as f64 / 1000.0,
-            SpanKind::Range => return None,
-            SpanKind::Negate(inner) => -self.seconds(inner)?,
-            SpanKind::Binary(op, a, b) => {
-                let (a, b) = (self.seconds(a)?, self.seconds(b)?);
-                if b == 0.0 && matches!(op, binary::Op::Div | binary::Op::Mod) {
-                    return None;
-                }
-                op.numbers(a, b)
-            }
-            SpanKind::Min(a, b) => self.seconds(a)?.min(self.seconds(b)?),
-            SpanKind::Max(a, b) => self.seconds(a)?.max(self.seconds(b)?),
-        })
     }
 }
 
