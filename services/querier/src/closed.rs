@@ -4,12 +4,9 @@
 //! The same objects therefore mean the same rows, for as long as retention does not reach them.
 
 use crate::error::QueryError;
-use crate::federation::Rows;
-use crate::results::Objects;
 use crate::source::TenantRows;
 use catalog::Catalog;
-use eval::source::{SeriesIter, SeriesSource, SourceError};
-use model::{Matcher, ShardId, Signal, TenantId, TimeRange};
+use model::{ShardId, Signal, TenantId, TimeRange};
 use std::sync::Arc;
 use transport::v1::{Oldest, What, select_reply::Reply};
 
@@ -49,31 +46,5 @@ impl TenantRows {
             return Ok(None);
         }
         Ok(Some(Closed { catalog: self.parts.catalog.at_least(version).await?, flushed, range: closed }))
-    }
-}
-
-/// The closed rows of all tenants of a query.
-pub struct ClosedRows(Rows);
-
-impl ClosedRows {
-    /// What of a range is closed. Blocks.
-    pub fn of(rows: &Rows, range: TimeRange) -> Result<Option<ClosedRows>, QueryError> {
-        Ok(rows.closed(range)?.map(ClosedRows))
-    }
-}
-
-impl SeriesSource for ClosedRows {
-    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
-        SeriesSource::select(&self.0, matchers, range)
-    }
-}
-
-impl crate::days::Past for ClosedRows {
-    fn objects(&self, range: TimeRange) -> Option<Objects> {
-        let of = |rows: &TenantRows| {
-            let closed = rows.closed.as_ref()?;
-            (rows.kept.of(Signal::Metrics, range) == range).then(|| closed.objects(&rows.tenant, range)).flatten()
-        };
-        self.0.tenants().map(of).collect()
     }
 }

@@ -4,8 +4,11 @@
 //! that has that name already becomes `original___tenant_id__`, as in Mimir. Only tenants for which the request was
 //! admitted are ever asked, and one that the matchers rule out is not.
 
+use crate::days::Past;
 use crate::error::QueryError;
 use crate::looked::Looked;
+use crate::reading::Reading;
+use crate::results::Objects;
 use crate::side_by_side::{SideBySide, Taker};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
@@ -13,6 +16,7 @@ use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource,
 use futures::future::join_all;
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tenancy::{Admitted, Limits, Read};
 use tokio::runtime::Handle;
@@ -27,6 +31,7 @@ pub struct Rows {
     tenants: Vec<TenantRows>,
     pub looked: Arc<Looked>,
     runtime: Handle,
+    reading: Arc<Reading>,
 }
 
 /// What of a selector the store answers, and what is held against the labels that are added here.
@@ -88,8 +93,8 @@ pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
 
 impl Rows {
     /// To be called within the runtime.
-    pub fn new(tenants: Vec<TenantRows>) -> Rows {
-        Rows { tenants, looked: Arc::default(), runtime: Handle::current() }
+    pub fn new(tenants: Vec<TenantRows>, reading: Arc<Reading>) -> Rows {
+        Rows { tenants, looked: Arc::default(), runtime: Handle::current(), reading }
     }
 
     /// All tenants, as a request names them.
@@ -109,7 +114,8 @@ impl Rows {
             let Some(closed) = closed? else { return Ok(None) };
             tenants.push(TenantRows { closed: Some(Arc::new(closed)), ..rows.clone() });
         }
-        Ok(Some(Rows { tenants, looked: self.looked.clone(), runtime: self.runtime.clone() }))
+        let (looked, runtime, reading) = (self.looked.clone(), self.runtime.clone(), self.reading.clone());
+        Ok(Some(Rows { tenants, looked, runtime, reading }))
     }
 
     /// The only tenant, whose rows need no label.
@@ -261,7 +267,18 @@ impl SeriesSource for Rows {
                 }))
             }
         };
-        Ok(Box::new(series.inspect(|series| self.looked.at_series(series))))
+        Ok(Box::new(self.reading.watched(series).inspect(|series| self.looked.at_series(series))))
+    }
+}
+
+impl Past for Rows {
+    fn objects(&self, range: TimeRange) -> Option<Objects> {
+        let of = |rows: &TenantRows| {
+            let closed = rows.closed.as_ref()?;
+            let is_kept = rows.kept.of(Signal::Metrics, range) == range;
+            is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()
+        };
+        self.tenants.iter().map(of).collect()
     }
 }
 
@@ -286,16 +303,22 @@ impl PageSource for Rows {
                 }))
             }
         };
-        Ok(Box::new(pages.inspect(|page| self.looked.at_page(page))))
+        Ok(Box::new(self.reading.watched(pages).inspect(|page| self.looked.at_page(page))))
     }
 
     /// Of one tenant as it keeps its rows, of several as lines.
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
         if let Some(only) = self.only() {
-            return only.visit(selection, &mut |rows| {
+            let mut ended = Ok(());
+            only.visit(selection, &mut |rows| {
+                ended = self.reading.check();
+                if ended.is_err() {
+                    return ControlFlow::Break(());
+                }
                 self.looked.at_rows(&rows);
                 take(rows)
-            });
+            })?;
+            return Ok(ended?);
         }
         for page in PageSource::select(self, selection)? {
             if take(StoredRows::Lines(page?)).is_break() {

@@ -2,7 +2,7 @@
 //!
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `federation` puts
-//! tenants `side_by_side`, and `looked` counts what they gave; `source` merges the rows
+//! tenants `side_by_side`, `looked` counts what they gave, and `reading` what they hold; `source` merges the rows
 //! of `heads` and `segments`, each row exactly once, by the rule that the crate `catalog` has, and none that
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
@@ -22,6 +22,7 @@ mod looked;
 mod partial;
 mod querier;
 mod ranges;
+mod reading;
 mod results;
 mod rules;
 mod segments;

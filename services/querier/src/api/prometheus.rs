@@ -11,7 +11,6 @@ use self::read::{parse, parse_limit, read, respond};
 use crate::api::params::{self, metadata_range, prometheus_duration, prometheus_time};
 use crate::api::prometheus_json::Stats;
 use crate::api::{json, prometheus_json};
-use crate::closed::ClosedRows;
 use crate::days::{Answered, Range};
 use crate::engine::Context;
 use crate::error::QueryError;
@@ -153,7 +152,7 @@ async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError
         let (tenants, now) = (context.rows.names(), params::now_ms());
         let range = Range { expr: &expr, text: &text, tenants, start, end, step, options: &options, now };
         let Answered { mut answer, kept } = match &results {
-            Some(results) => range.by_days(&context.rows, results, |range| ClosedRows::of(&context.rows, range))?,
+            Some(results) => range.by_days(&context.rows, results, |range| context.rows.closed(range))?,
             None => range.whole(&context.rows)?,
         };
         truncate(&mut answer, limit);
