@@ -3,7 +3,10 @@
 //! A sample that comes late makes a head have something there again, and its flush makes a new object; so does a merge.
 //! The same objects therefore mean the same rows, for as long as retention does not reach them.
 
+use crate::days::Past;
 use crate::error::QueryError;
+use crate::federation::Rows;
+use crate::results::Objects;
 use crate::source::TenantRows;
 use catalog::Catalog;
 use model::{ShardId, Signal, TenantId, TimeRange};
@@ -46,5 +49,16 @@ impl TenantRows {
             return Ok(None);
         }
         Ok(Some(Closed { catalog: self.parts.catalog.at_least(version).await?, flushed, range: closed }))
+    }
+}
+
+impl Past for Rows {
+    fn objects(&self, range: TimeRange) -> Option<Objects> {
+        let of = |rows: &TenantRows| {
+            let closed = rows.closed.as_ref()?;
+            let is_kept = rows.kept.of(Signal::Metrics, range) == range;
+            is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()
+        };
+        self.tenants().map(of).collect()
     }
 }

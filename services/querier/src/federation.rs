@@ -4,11 +4,9 @@
 //! that has that name already becomes `original___tenant_id__`, as in Mimir. Only tenants for which the request was
 //! admitted are ever asked, and one that the matchers rule out is not.
 
-use crate::days::Past;
 use crate::error::QueryError;
 use crate::looked::Looked;
 use crate::reading::Reading;
-use crate::results::Objects;
 use crate::side_by_side::{SideBySide, Taker};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
@@ -268,17 +266,6 @@ impl SeriesSource for Rows {
             }
         };
         Ok(Box::new(self.reading.watched(series).inspect(|series| self.looked.at_series(series))))
-    }
-}
-
-impl Past for Rows {
-    fn objects(&self, range: TimeRange) -> Option<Objects> {
-        let of = |rows: &TenantRows| {
-            let closed = rows.closed.as_ref()?;
-            let is_kept = rows.kept.of(Signal::Metrics, range) == range;
-            is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()
-        };
-        self.tenants.iter().map(of).collect()
     }
 }
 
