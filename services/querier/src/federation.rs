@@ -4,14 +4,15 @@
 //! that has that name already becomes `original___tenant_id__`, as in Mimir. Only tenants for which the request was
 //! admitted are ever asked, and one that the matchers rule out is not.
 
+use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::looked::Looked;
 use crate::reading::Reading;
-use crate::side_by_side::{SideBySide, Taker};
+use crate::side_by_side::{SideBySide, Taker, WIDTH};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
 use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
-use futures::future::join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
@@ -106,10 +107,11 @@ impl Rows {
 
     /// These rows, as far as they are closed within a range; `None` when a tenant's cannot be asked for. Blocks.
     pub fn closed(&self, range: TimeRange) -> Result<Option<Rows>, QueryError> {
-        let asked = join_all(self.tenants.iter().map(|rows| rows.closed(range)));
+        let asked = stream::iter(&self.tenants).map(|rows| rows.closed(range)).buffered(WIDTH);
+        let found: Vec<Option<Closed>> = self.runtime.block_on(asked.try_collect())?;
         let mut tenants = Vec::with_capacity(self.tenants.len());
-        for (rows, closed) in self.tenants.iter().zip(self.runtime.block_on(asked)) {
-            let Some(closed) = closed? else { return Ok(None) };
+        for (rows, closed) in self.tenants.iter().zip(found) {
+            let Some(closed) = closed else { return Ok(None) };
             tenants.push(TenantRows { closed: Some(Arc::new(closed)), ..rows.clone() });
         }
         let (looked, runtime, reading) = (self.looked.clone(), self.runtime.clone(), self.reading.clone());

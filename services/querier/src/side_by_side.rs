@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::runtime::Handle;
 
 /// How many are read at a time.
-const WIDTH: usize = 4;
+pub const WIDTH: usize = 4;
 /// How much of each waits to be taken: reading stops there.
 const WAITING: usize = 16;
 
