@@ -84,8 +84,8 @@ impl Charge {
         Ok(())
     }
 
-    /// Is held as long as these items are taken.
-    pub fn during<T>(self, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    /// Is held as long as these items are taken, or others that it is held for.
+    pub fn during<T>(self: Arc<Charge>, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         items.inspect(move |_| {
             let _held = &self;
         })
@@ -113,7 +113,7 @@ mod tests {
         let error = charge.add(1).expect_err("too much");
         assert_eq!(error.reason, Reason::Unprocessable);
         assert!(error.text.contains("limits.query_memory") && error.text.contains("narrow"), "{}", error.text);
-        let mut items = charge.during([1, 2].into_iter());
+        let mut items = Arc::new(charge).during([1, 2].into_iter());
         assert_eq!(items.next(), Some(1));
         assert!(reading.keep(1).is_err());
         drop(items);

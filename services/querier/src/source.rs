@@ -303,7 +303,7 @@ impl SeriesSource for TenantRows {
         }
         let (heads, charge) = TenantRows::series_of_heads(snapshot.heads)?;
         sources.push(Box::new(heads.into_iter().map(Ok)));
-        Ok(Box::new(charge.during(metrics::Merge::new(sources))))
+        Ok(Box::new(Arc::new(charge).during(metrics::Merge::new(sources))))
     }
 }
 
