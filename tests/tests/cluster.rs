@@ -19,6 +19,8 @@ mod doors;
 mod explore;
 #[path = "cluster/federation.rs"]
 mod federation;
+#[path = "cluster/lacks.rs"]
+mod lacks;
 #[path = "cluster/life.rs"]
 mod life;
 #[path = "cluster/long.rs"]
@@ -29,6 +31,8 @@ mod members;
 mod overload;
 #[path = "cluster/push.rs"]
 mod push;
+#[path = "cluster/results.rs"]
+mod results;
 #[path = "cluster/roles.rs"]
 mod roles;
 #[path = "cluster/roll.rs"]

@@ -93,7 +93,7 @@ impl Head for LogsHead {
                     }
                 }
             }
-            v1::What::Metadata | v1::What::Exemplars | v1::What::Unspecified => {}
+            v1::What::Metadata | v1::What::Exemplars | v1::What::Oldest | v1::What::Unspecified => {}
         }
         Ok(())
     }

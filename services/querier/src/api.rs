@@ -1,5 +1,6 @@
 //! The query APIs of Loki and Prometheus, to the letter of what their clients read.
 
+mod consistency;
 mod json;
 mod loki;
 mod loki_json;
@@ -7,10 +8,20 @@ mod params;
 mod prometheus;
 mod prometheus_json;
 
+use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::Router;
+use axum::middleware::from_fn;
+use axum::response::Response;
+use model::Reason;
+
+/// An error as Prometheus writes it.
+pub fn failure(reason: Reason, text: String) -> Response {
+    prometheus_json::failure(&QueryError::new(reason, text))
+}
 
 /// All query routes. Every one takes GET and POST.
 pub fn router(querier: Querier) -> Router {
-    Router::new().merge(loki::routes()).merge(prometheus::routes()).with_state(querier)
+    let routes = Router::new().merge(loki::routes()).merge(prometheus::routes());
+    routes.layer(from_fn(consistency::answer)).with_state(querier)
 }

@@ -5,6 +5,7 @@ use crate::federation::{Rows, combined};
 use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Querier;
+use crate::reading::Reading;
 use crate::source::TenantRows;
 use model::Reason;
 use node::Pool;
@@ -59,16 +60,18 @@ pub async fn run<T: Send + 'static>(
     let flag = gone.0.clone();
     let cancelled: Arc<dyn Fn() -> bool + Send + Sync> =
         Arc::new(move || flag.load(Ordering::Relaxed) || Instant::now() > deadline);
+    let reading = Reading::new(limits.query_memory, cancelled.clone());
     let partials: Vec<Arc<Partial>> = admitted.iter().map(|_| Arc::new(Partial::new(asked.whole))).collect();
     let rows = admitted.iter().zip(&partials).map(|(admitted, partial)| TenantRows {
         parts: inner.parts.clone(),
         tenant: admitted.tenant().clone(),
         kept: Kept::now(&admitted.limits().retention),
-        max_bytes: limits.query_memory.0,
+        reading: reading.clone(),
         partial: partial.clone(),
         runtime: Handle::current(),
+        closed: None,
     });
-    let rows = Rows::new(rows.collect());
+    let rows = Rows::new(rows.collect(), reading.clone());
     let compute = inner.compute.clone();
     let spare = Arc::new(move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>));
     let context = Context { rows, limits, cancelled, spare };

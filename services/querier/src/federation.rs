@@ -4,15 +4,21 @@
 //! that has that name already becomes `original___tenant_id__`, as in Mimir. Only tenants for which the request was
 //! admitted are ever asked, and one that the matchers rule out is not.
 
+use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::looked::Looked;
+use crate::reading::Reading;
+use crate::side_by_side::{SideBySide, Taker, WIDTH};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
 use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use tenancy::{Admitted, Limits, Read};
+use tokio::runtime::Handle;
 
 /// The label that says whose a row is.
 const TENANT: &str = "__tenant_id__";
@@ -22,7 +28,9 @@ const ORIGINAL: &str = "original___tenant_id__";
 /// What one query may read. One tenant's rows are as they are.
 pub struct Rows {
     tenants: Vec<TenantRows>,
-    pub looked: Looked,
+    pub looked: Arc<Looked>,
+    runtime: Handle,
+    reading: Arc<Reading>,
 }
 
 /// What of a selector the store answers, and what is held against the labels that are added here.
@@ -83,8 +91,31 @@ pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
 }
 
 impl Rows {
-    pub fn new(tenants: Vec<TenantRows>) -> Rows {
-        Rows { tenants, looked: Looked::default() }
+    /// To be called within the runtime.
+    pub fn new(tenants: Vec<TenantRows>, reading: Arc<Reading>) -> Rows {
+        Rows { tenants, looked: Arc::default(), runtime: Handle::current(), reading }
+    }
+
+    /// All tenants, as a request names them.
+    pub fn names(&self) -> String {
+        self.tenants.iter().map(|rows| rows.tenant.as_str()).collect::<Vec<_>>().join("|")
+    }
+
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantRows> {
+        self.tenants.iter()
+    }
+
+    /// These rows, as far as they are closed within a range; `None` when a tenant's cannot be asked for. Blocks.
+    pub fn closed(&self, range: TimeRange) -> Result<Option<Rows>, QueryError> {
+        let asked = stream::iter(&self.tenants).map(|rows| rows.closed(range)).buffered(WIDTH);
+        let found: Vec<Option<Closed>> = self.runtime.block_on(asked.try_collect())?;
+        let mut tenants = Vec::with_capacity(self.tenants.len());
+        for (rows, closed) in self.tenants.iter().zip(found) {
+            let Some(closed) = closed else { return Ok(None) };
+            tenants.push(TenantRows { closed: Some(Arc::new(closed)), ..rows.clone() });
+        }
+        let (looked, runtime, reading) = (self.looked.clone(), self.runtime.clone(), self.reading.clone());
+        Ok(Some(Rows { tenants, looked, runtime, reading }))
     }
 
     /// The only tenant, whose rows need no label.
@@ -100,7 +131,28 @@ impl Rows {
     }
 
     fn counted<'a>(&'a self, series: SeriesIter<'a>) -> SeriesIter<'a> {
-        Box::new(series.inspect(|series| self.looked.at_series(series)))
+        Box::new(self.reading.watched(series).inspect(|series| self.looked.at_series(series)))
+    }
+
+    /// What `read` takes from each of some tenants, who are read at the same time.
+    fn beside<T: Send + 'static>(
+        &self,
+        tenants: Vec<&TenantRows>,
+        read: impl Fn(&TenantRows, &Taker<T>) + Send + Sync + 'static,
+    ) -> SideBySide<TenantRows, T> {
+        let runtime = self.runtime.clone();
+        SideBySide::new(runtime, tenants.into_iter().cloned(), read)
+    }
+
+    /// What `read` answers of each of some tenants.
+    fn each<T: Send + 'static>(
+        &self,
+        tenants: Vec<&TenantRows>,
+        read: impl Fn(&TenantRows) -> Result<T, QueryError> + Send + Sync + 'static,
+    ) -> SideBySide<TenantRows, T> {
+        self.beside(tenants, move |rows, taker| {
+            taker.take(read(rows));
+        })
     }
 
     /// The label sets that any of the selectors matches and that have rows within the range; without selectors, all.
@@ -129,9 +181,10 @@ impl Rows {
             return only.series(signal, matchers, range);
         }
         let split = Split::of(matchers);
+        let stored = split.stored.clone();
         let mut all = HashSet::new();
-        for rows in self.asked(&split) {
-            let found = rows.series(signal, &split.stored, range)?;
+        for found in self.each(self.asked(&split), move |rows| rows.series(signal, &stored, range)) {
+            let (rows, found) = found?;
             all.extend(found.iter().filter_map(|labels| split.labelled(labels, &rows.tenant)));
         }
         Ok(all)
@@ -152,9 +205,10 @@ impl Rows {
             let found = self.series(Signal::Metrics, matchers, range)?;
             return Ok(found.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
         }
+        let (name, stored) = (name.to_owned(), split.stored.clone());
         let mut values = BTreeSet::new();
-        for rows in self.asked(&split) {
-            values.extend(rows.metric_label_values(name, &split.stored, range)?);
+        for found in self.each(self.asked(&split), move |rows| rows.metric_label_values(&name, &stored, range)) {
+            values.extend(found?.1);
         }
         Ok(values)
     }
@@ -162,8 +216,8 @@ impl Rows {
     /// What the metric families are, as any of the tenants has it.
     pub fn metadata(&self) -> Result<BTreeMap<String, BTreeSet<Metadata>>, QueryError> {
         let mut all: BTreeMap<String, BTreeSet<Metadata>> = BTreeMap::new();
-        for rows in &self.tenants {
-            for (family, entries) in rows.metadata()? {
+        for found in self.each(self.tenants.iter().collect(), TenantRows::metadata) {
+            for (family, entries) in found?.1 {
                 all.entry(family).or_default().extend(entries);
             }
         }
@@ -179,13 +233,23 @@ impl Rows {
             return only.exemplars(matchers, range);
         }
         let split = Split::of(matchers);
+        let stored = split.stored.clone();
         let mut all = BTreeMap::new();
-        for rows in self.asked(&split) {
-            let found = rows.exemplars(&split.stored, range)?.into_iter();
-            all.extend(found.filter_map(|(labels, of)| Some((split.labelled(&labels, &rows.tenant)?, of))));
+        for found in self.each(self.asked(&split), move |rows| rows.exemplars(&stored, range)) {
+            let (rows, found) = found?;
+            all.extend(found.into_iter().filter_map(|(labels, of)| Some((split.labelled(&labels, &rows.tenant)?, of))));
         }
         Ok(all)
     }
+}
+
+/// Gives one tenant's rows until nobody wants more.
+fn give<T>(rows: Result<impl Iterator<Item = Result<T, SourceError>>, SourceError>, taker: &Taker<T>) {
+    let failed = |e: SourceError| QueryError::new(e.reason, e.text);
+    match rows {
+        Err(error) => taker.take(Err(failed(error))),
+        Ok(mut rows) => rows.all(|row| taker.take(row.map_err(failed))),
+    };
 }
 
 impl SeriesSource for Rows {
@@ -198,21 +262,17 @@ impl SeriesSource for Rows {
         let series: SeriesIter<'_> = match self.only() {
             Some(only) => SeriesSource::select(only, matchers, range)?,
             None => {
-                let split = Arc::new(Split::of(matchers));
-                // One tenant after the other: the heads' rows of one at a time are in memory.
-                let tenants = self.asked(&split);
-                Box::new(tenants.into_iter().flat_map(move |rows| -> SeriesIter<'_> {
-                    let split = split.clone();
-                    match SeriesSource::select(rows, &split.stored, range) {
-                        Err(error) => Box::new(std::iter::once(Err(error))),
-                        Ok(found) => Box::new(found.filter_map(move |series| match series {
-                            Ok(mut series) => {
-                                series.labels = Some(split.labelled(&series.labels(), &rows.tenant)?);
-                                Some(Ok(series))
-                            }
-                            failed => Some(failed),
-                        })),
+                let split = Split::of(matchers);
+                let stored = split.stored.clone();
+                let tenants = self.beside(self.asked(&split), move |rows, taker| {
+                    give(SeriesSource::select(rows, &stored, range), taker);
+                });
+                Box::new(tenants.filter_map(move |found| match found {
+                    Ok((rows, mut series)) => {
+                        series.labels = Some(split.labelled(&series.labels(), &rows.tenant)?);
+                        Some(Ok(series))
                     }
+                    Err(error) => Some(Err(error.into())),
                 }))
             }
         };
@@ -225,36 +285,38 @@ impl PageSource for Rows {
         let pages: PageIter<'_> = match self.only() {
             Some(only) => PageSource::select(only, selection)?,
             None => {
-                let split = Arc::new(Split::of(&selection.matchers));
-                let tenants = self.asked(&split);
+                let split = Split::of(&selection.matchers);
                 // Lines that are taken away here would be missing from a limit.
                 let limit = selection.limit.filter(|_| !split.looks_at_rows());
                 let stored = LogSelection { matchers: split.stored.clone(), limit, ..selection.clone() };
-                Box::new(tenants.into_iter().flat_map(move |rows| -> PageIter<'_> {
-                    let split = split.clone();
-                    match PageSource::select(rows, &stored) {
-                        Err(error) => Box::new(std::iter::once(Err(error))),
-                        Ok(found) => Box::new(found.filter_map(move |page| match page {
-                            Ok(mut page) => {
-                                page.labels = split.labelled(&page.labels, &rows.tenant)?;
-                                Some(Ok(page))
-                            }
-                            failed => Some(failed),
-                        })),
+                let tenants = self.beside(self.asked(&split), move |rows, taker| {
+                    give(PageSource::select(rows, &stored), taker);
+                });
+                Box::new(tenants.filter_map(move |found| match found {
+                    Ok((rows, mut page)) => {
+                        page.labels = split.labelled(&page.labels, &rows.tenant)?;
+                        Some(Ok(page))
                     }
+                    Err(error) => Some(Err(error.into())),
                 }))
             }
         };
-        Ok(Box::new(pages.inspect(|page| self.looked.at_page(page))))
+        Ok(Box::new(self.reading.watched(pages).inspect(|page| self.looked.at_page(page))))
     }
 
     /// Of one tenant as it keeps its rows, of several as lines.
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
         if let Some(only) = self.only() {
-            return only.visit(selection, &mut |rows| {
+            let mut ended = Ok(());
+            only.visit(selection, &mut |rows| {
+                ended = self.reading.check();
+                if ended.is_err() {
+                    return ControlFlow::Break(());
+                }
                 self.looked.at_rows(&rows);
                 take(rows)
-            });
+            })?;
+            return Ok(ended?);
         }
         for page in PageSource::select(self, selection)? {
             if take(StoredRows::Lines(page?)).is_break() {

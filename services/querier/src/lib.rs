@@ -2,13 +2,17 @@
 //!
 //! In the order in which a query meets the parts: `api` reads a request and writes its answer as Loki or Prometheus
 //! would; `engine` runs the language away from the sockets, within its budget and deadline; `federation` puts
-//! tenants side by side, and `looked` counts what they gave; `source` merges the rows
+//! tenants `side_by_side`, `looked` counts what they gave, and `reading` what they hold; `source` merges the rows
 //! of `heads` and `segments`, cut into `runs` for several threads, each row exactly once, by the rule that the crate `catalog` has, and none that
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
-//! and `ranges` the bytes of it that were read lately, shared with the other queriers.
+//! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
+//! by `days`: `closed` says which of them can have no new rows, `results` keeps what was answered of those.
+//! `rules` passes on what rulers answer.
 
 mod api;
 mod catalog_copy;
+mod closed;
+mod days;
 mod engine;
 mod error;
 mod federation;
@@ -18,10 +22,14 @@ mod looked;
 mod partial;
 mod querier;
 mod ranges;
+mod reading;
+mod results;
+mod rules;
 mod runs;
 mod segments;
 mod settings;
 mod shredded;
+mod side_by_side;
 #[doc(hidden)]
 pub mod simulated;
 mod source;

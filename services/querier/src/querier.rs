@@ -3,6 +3,7 @@
 use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
 use crate::ranges::Ranges;
+use crate::results::Results;
 use crate::segments::Segments;
 use crate::settings::Settings;
 use mesh::{Directory, Mesh};
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub limits: Arc<LimitTable>,
     pub compute: Compute,
     pub ranges: Ranges,
+    pub results: Option<Arc<Results>>,
     pub counts: Counts,
 }
 
@@ -58,8 +60,8 @@ impl Querier {
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(ranges.clone(), settings.open_segments),
         };
-        let counts = Counts::default();
-        Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, ranges, counts }) }
+        let (results, counts) = (Results::new(settings), Counts::default());
+        Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, ranges, results, counts }) }
     }
 
     /// What other queriers may ask of this one.
@@ -79,5 +81,6 @@ impl Querier {
             load(&counts.failures),
         );
         self.inner.ranges.meters(out);
+        self.inner.results.iter().for_each(|results| results.meters(out));
     }
 }

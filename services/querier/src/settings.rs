@@ -12,6 +12,9 @@ pub struct Settings {
     /// Bytes of segments and blocks that are kept in memory, unless they are files of this machine. The queriers of a
     /// cluster divide them among themselves.
     pub cache: ByteSize,
+    /// Bytes of answers of range queries in PromQL that are kept in memory, for days that are over: 0 keeps none. What is
+    /// used least goes first.
+    pub results: ByteSize,
     /// How old the copy of the catalog may be before a query asks whether there is a newer one. Together with the
     /// longest query it must be shorter than `compactor.grace`, after which objects that were replaced are deleted.
     #[serde(with = "settings::duration")]
@@ -20,6 +23,11 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { open_segments: 512, cache: ByteSize::mib(256), catalog_age: Duration::from_secs(60) }
+        Settings {
+            open_segments: 512,
+            cache: ByteSize::mib(256),
+            results: ByteSize::mib(128),
+            catalog_age: Duration::from_secs(60),
+        }
     }
 }

@@ -8,11 +8,12 @@ use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::ranges::Ranges;
+use crate::reading::Reading;
 use crate::segments::Segments;
 use crate::settings::Settings;
 use crate::source::{ATTEMPTS, PAUSE, Snapshot, TenantRows};
 use mesh::Directory;
-use model::{LogPage, Reason, ShardId, Signal, TenantId, TimeRange};
+use model::{ByteSize, LogPage, Reason, ShardId, Signal, TenantId, TimeRange};
 use objects::Store;
 use std::sync::Arc;
 use tenancy::RetentionSettings;
@@ -45,9 +46,10 @@ impl Reader {
             parts: self.parts.clone(),
             tenant: tenant.clone(),
             kept: Kept::now(&RetentionSettings::default()),
-            max_bytes: u64::MAX,
+            reading: Reading::new(ByteSize(u64::MAX), Arc::new(|| false)),
             partial: partial.clone(),
             runtime: tokio::runtime::Handle::current(),
+            closed: None,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
         let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;

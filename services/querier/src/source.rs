@@ -5,11 +5,13 @@
 //! all blocks, have exactly the rows that its head does not have; a block that has rows of a head means that the head
 //! was asked too long ago, and all are asked again.
 
+use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
 use crate::partial::Partial;
 use crate::querier::Parts;
+use crate::reading::{Charge, Reading};
 use crate::runs;
 use crate::segments::within;
 use crate::shredded;
@@ -22,20 +24,24 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
-/// Reads block: it is used on the pool for reads only.
+/// Reads block: it is used on the pool for reads only. Cheap to clone.
+#[derive(Clone)]
 pub struct TenantRows {
     pub parts: Arc<Parts>,
     pub tenant: TenantId,
     pub kept: Kept,
-    /// The most bytes that may come from heads.
-    pub max_bytes: u64,
+    pub reading: Arc<Reading>,
     pub partial: Arc<Partial>,
     pub runtime: Handle,
+    /// Only rows of a time that is closed are asked for.
+    pub closed: Option<Arc<Closed>>,
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
 /// takes to log that a flush is in the catalog.
 pub(crate) const ATTEMPTS: usize = 20;
+/// What a label set takes beside its text.
+const LABELS: usize = 48;
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The heads' rows, and the names of the objects that have the rest, oldest first.
@@ -49,6 +55,14 @@ pub(crate) struct Replies {
     pub heads: Vec<HeadRows>,
     partial: Arc<Partial>,
     runtime: Handle,
+    reading: Arc<Reading>,
+}
+
+impl Replies {
+    fn of(heads: Vec<HeadRows>, rows: &TenantRows) -> Replies {
+        let TenantRows { partial, runtime, reading, .. } = rows.clone();
+        Replies { heads, partial, runtime, reading }
+    }
 }
 
 impl Iterator for Replies {
@@ -57,6 +71,10 @@ impl Iterator for Replies {
     fn next(&mut self) -> Option<Result<Reply, QueryError>> {
         loop {
             let head = self.heads.last_mut()?;
+            if let Err(error) = self.reading.check() {
+                self.heads.clear();
+                return Some(Err(error));
+            }
             match self.runtime.block_on(head.next()) {
                 Ok(Some(reply)) => return Some(Ok(reply)),
                 Ok(None) => drop(self.heads.pop()),
@@ -76,7 +94,7 @@ impl Iterator for Replies {
 impl TenantRows {
     /// A question to the heads, without conditions on lines.
     pub(crate) fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
-        let (tenant, max_bytes) = (&self.tenant, self.max_bytes);
+        let (tenant, max_bytes) = (&self.tenant, self.reading.limit());
         let (signal, limit, newest) = (Signal::Metrics, None, false);
         Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, max_bytes }
     }
@@ -99,6 +117,9 @@ impl TenantRows {
         question: &Question<'_>,
     ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
+        if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
+            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects }));
+        }
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
         let catalog = self.parts.catalog.at_least(version).await?;
@@ -106,10 +127,7 @@ impl TenantRows {
         let missing = self.partial.shards().into_iter().map(|shard| (shard, u64::MAX));
         let flushed: Vec<_> = heads.iter().map(|head| (head.shard, head.flushed)).chain(missing).collect();
         let objects = catalog.objects(signal, tenant, range, &flushed);
-        Ok(objects.map(|objects| Snapshot {
-            heads: Replies { heads, partial: self.partial.clone(), runtime: self.runtime.clone() },
-            objects,
-        }))
+        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects }))
     }
 
     /// The label sets that have rows within the range.
@@ -122,12 +140,17 @@ impl TenantRows {
         let range = self.kept.of(signal, range);
         let snapshot = self.snapshot(&Question { signal, ..self.question(What::Series, matchers, range) })?;
         let mut all = HashSet::new();
+        let mut add = |labels: Labels| {
+            let bytes = labels.packed().len() + LABELS;
+            if all.insert(labels) { self.reading.keep(bytes) } else { Ok(()) }
+        };
         for reply in snapshot.heads {
             if let Reply::Labels(packed) = reply? {
-                all.insert(rows::labels(&packed)?);
+                add(rows::labels(&packed)?)?;
             }
         }
         for object in &snapshot.objects {
+            self.reading.check()?;
             let found = match signal {
                 Signal::Logs => match self.parts.segments.logs(object, &self.tenant)? {
                     Some(reader) => reader.series(matchers, range).map_err(within(object))?,
@@ -138,7 +161,7 @@ impl TenantRows {
                     None => Vec::new(),
                 },
             };
-            all.extend(found);
+            found.into_iter().try_for_each(&mut add)?;
         }
         Ok(all)
     }
@@ -159,6 +182,7 @@ impl TenantRows {
             }
         }
         for object in &snapshot.objects {
+            self.reading.check()?;
             let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? else { continue };
             if matchers.is_empty() {
                 values.extend(reader.label_values(name)?);
@@ -211,20 +235,24 @@ impl TenantRows {
                 all.entry(labels).or_default().extend(exemplars);
             }
         }
+        let sizes = all.iter().map(|(labels, of)| labels.packed().len() + of.len() * size_of::<Exemplar>());
+        self.reading.keep(sizes.sum())?;
         all.values_mut().for_each(|exemplars| exemplars.sort_by_key(|e| e.time));
         Ok(all)
     }
 
-    /// The series of heads in the order of segments, so that they can be merged.
-    fn series_of_heads(heads: Replies) -> Result<Vec<Series>, QueryError> {
-        let mut all = Vec::new();
+    /// The series of heads in the order of segments, so that they can be merged, and what they are charged as.
+    fn series_of_heads(heads: Replies) -> Result<(Vec<Series>, Charge), QueryError> {
+        let (mut all, mut charge) = (Vec::new(), heads.reading.charge());
         for reply in heads {
             if let Reply::Series(message) = reply? {
-                all.push(rows::read_series_rows(message)?);
+                let series = rows::read_series_rows(message)?;
+                charge.add(series.size())?;
+                all.push(series);
             }
         }
         all.sort_by(|a, b| metrics::order(&a.labels(), &b.labels()));
-        Ok(all)
+        Ok((all, charge))
     }
 
     /// The heads' rows and the objects that a selection may have rows in, and what is wanted of the latter.
@@ -271,12 +299,15 @@ impl SeriesSource for TenantRows {
         let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
         let mut found = Vec::new();
         for name in snapshot.objects {
+            self.reading.check()?;
             if let Some(reader) = self.parts.segments.metrics(&name, &self.tenant)? {
                 found.push((reader.find(matchers).map_err(within(&name))?, name));
             }
         }
-        let heads = TenantRows::series_of_heads(snapshot.heads)?;
-        Ok(runs::split(found, heads, range, ways)?)
+        let (heads, charge) = TenantRows::series_of_heads(snapshot.heads)?;
+        let charge = Arc::new(charge);
+        let charged = |run| Box::new(charge.clone().during(run)) as SeriesIter<'_>;
+        Ok(runs::split(found, heads, range, ways)?.into_iter().map(charged).collect())
     }
 }
 

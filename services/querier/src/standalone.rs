@@ -1,6 +1,6 @@
 //! A querier as a process of its own: HTTP in front, the ingesters of its cluster and the object store behind.
 
-use crate::{Querier, Settings, router};
+use crate::{Querier, Settings, router, rules};
 use mesh::{Own, Start};
 use model::{Role, TenantId};
 use objects::Store;
@@ -65,6 +65,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let querier = Querier::new(directory.clone(), others, store, limits, &own.querier, compute);
         let routes = router(querier.clone());
         let mesh = joining.serve(Routes::new(querier.ranges()), routes.clone(), &start.node);
+        let routes = routes.merge(rules::routes(mesh.clone()));
         let served = start.serve(&mesh, directory.watch(), routes, move |out| querier.meters(out)).await;
         mesh.leave().await;
         served

@@ -145,7 +145,7 @@ fn rule(rule: &Rule, view: Option<&RuleView>, with_alerts: bool) -> Value {
     let unknown = RuleView::default();
     let view = view.unwrap_or(&unknown);
     let mut shown = json!({
-        "name": rule.name, "query": rule.expr, "health": view.health(), "evaluationTime": view.took,
+        "name": rule.name, "query": rule.query, "health": view.health(), "evaluationTime": view.took,
         "lastEvaluation": when(view.evaluated), "type": if rule.alert.is_some() { "alerting" } else { "recording" },
     });
     if rule.alert.is_some() || !rule.labels.is_empty() {

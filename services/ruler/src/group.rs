@@ -29,6 +29,8 @@ pub struct Rule {
     /// Of the recorded series, or of the alert.
     pub name: String,
     pub expr: String,
+    /// The expression as PromQL prints it.
+    pub query: String,
     /// With those of the group.
     pub labels: BTreeMap<String, String>,
     /// Nothing for a recording rule.

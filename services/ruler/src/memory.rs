@@ -119,7 +119,13 @@ mod tests {
 
     fn rule(name: &str, alert: bool, expr: &str) -> Rule {
         let alerting = Alerting { hold: Duration::ZERO, keep: Duration::ZERO, annotations: BTreeMap::new() };
-        Rule { name: name.into(), expr: expr.into(), labels: BTreeMap::new(), alert: alert.then_some(alerting) }
+        Rule {
+            name: name.into(),
+            expr: expr.into(),
+            query: expr.into(),
+            labels: BTreeMap::new(),
+            alert: alert.then_some(alerting),
+        }
     }
 
     fn group(rules: Vec<Rule>) -> Group {

@@ -118,7 +118,7 @@ mod tests {
 
     fn rule() -> Rule {
         let labels = BTreeMap::from([("tier".into(), "a".into()), ("gone".into(), String::new())]);
-        Rule { name: "job:up:sum".into(), expr: String::new(), labels, alert: None }
+        Rule { name: "job:up:sum".into(), expr: String::new(), query: String::new(), labels, alert: None }
     }
 
     #[test]

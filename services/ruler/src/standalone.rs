@@ -34,7 +34,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Limits are of queries and pushes; whoever answers those holds them.
         let ruler = Ruler::open(&own.ruler, door, directory.control(), Arc::default(), &start.node);
         let ruler = ruler.map_err(|e| e.to_string())?;
-        let mesh = joining.serve(Routes::default(), members(ruler.clone()), &start.node);
+        let mesh = joining.serve(Routes::default(), members(ruler.clone()).merge(router(ruler.clone())), &start.node);
         let (leaving, routes) = (ruler.clone(), router(ruler.clone()));
         let served = start.serve(&mesh, directory.watch(), routes, move |out| ruler.meters(out)).await;
         leaving.left().await;

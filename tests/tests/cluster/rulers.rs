@@ -118,9 +118,9 @@ async fn check(members: &Members, what: &str) {
     }
 }
 
-/// Every ruler tells of all groups, and only to whom they belong.
+/// Every ruler tells of all groups, and only to whom they belong; so do queriers, which ask one of them.
 async fn check_api(members: &Members, what: &str) {
-    for name in RULERS {
+    for name in RULERS.into_iter().chain(["querier-0"]) {
         let client = members.client(name);
         until(&format!("{what}: {name} tells of all groups"), async || {
             let answer = client.json(TENANT, "/prometheus/api/v1/rules", &[]).await;
@@ -136,6 +136,14 @@ async fn check_api(members: &Members, what: &str) {
         let pages = client.json(TENANT, "/prometheus/api/v1/rules", &[("group_limit", "5"), ("type", "alert")]).await;
         assert_eq!(pages["data"]["groups"].as_array().map(Vec::len), Some(5), "{what}: {name}");
         assert!(pages["data"]["groupNextToken"].is_string(), "{what}: {name}");
+        let chosen = [("match[]", "{n=\"3\"}"), ("match[]", "{n=\"4\"}"), ("type", "record")];
+        let chosen = client.json(TENANT, "/prometheus/api/v1/rules", &chosen).await;
+        assert_eq!(chosen["data"]["groups"].as_array().map(Vec::len), Some(2), "{what}: {name}");
+        client.ask(TENANT, "/prometheus/api/v1/rules", &[("type", "other")]).await.expect("an answer").is(
+            name,
+            400,
+            &["other"],
+        );
         let others = client.json("somebody", "/prometheus/api/v1/rules", &[]).await;
         assert_eq!(others["data"]["groups"], serde_json::json!([]), "{what}: {name}");
         let others = client.json("somebody", "/prometheus/api/v1/alerts", &[]).await;

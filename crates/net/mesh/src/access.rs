@@ -7,7 +7,7 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 17] = [
+const RULES: [(&str, &[Role]); 19] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
@@ -22,6 +22,9 @@ const RULES: [(&str, &[Role]); 17] = [
     ("/ouro.v1.Rules/", &[Ingester, Ruler]),
     // What a ruler knows of the groups that it evaluates.
     ("/ruler/", &[Ruler]),
+    // Users ask queriers for rules too.
+    ("/prometheus/api/v1/rules", &[Querier]),
+    ("/prometheus/api/v1/alerts", &[Querier]),
     // The rules' queries and what they record travel as users' requests do.
     ("/loki/api/v1/push", &[Ruler]),
     ("/api/v1/push", &[Ruler]),
@@ -53,6 +56,8 @@ mod tests {
             (Compactor, "/ouro.v1.Raft/Send", false),
             (Ruler, "/prometheus/api/v1/query", true),
             (Querier, "/prometheus/api/v1/query", false),
+            (Querier, "/prometheus/api/v1/rules", true),
+            (Distributor, "/prometheus/api/v1/alerts", false),
             (Ruler, "/ouro.v1.Rules/Commit", true),
             (Querier, "/ouro.v1.Rules/Commit", false),
             (Ruler, "/ruler/groups", true),

@@ -116,6 +116,34 @@ pub enum SpanKind {
     Max(Box<Span>, Box<Span>),
 }
 
+impl Span {
+    /// Its seconds in a query with this step and this range, also in seconds. `None` where it depends on one that is not
+    /// given, and where it is a division by zero.
+    pub fn seconds(&self, step: Option<f64>, range: Option<f64>) -> Option<f64> {
+        let of = |span: &Span| span.seconds(step, range);
+        Some(match &self.kind {
+            SpanKind::Fixed(seconds) => *seconds,
+            SpanKind::Step => step?,
+            SpanKind::Range => range?,
+            SpanKind::Negate(inner) => -of(inner)?,
+            SpanKind::Binary(op, a, b) => {
+                let (a, b) = (of(a)?, of(b)?);
+                if b == 0.0 && matches!(op, binary::Op::Div | binary::Op::Mod) {
+                    return None;
+                }
+                op.numbers(a, b)
+            }
+            SpanKind::Min(a, b) => of(a)?.min(of(b)?),
+            SpanKind::Max(a, b) => of(a)?.max(of(b)?),
+        })
+    }
+
+    /// Its seconds in any query.
+    pub fn constant(&self) -> Option<f64> {
+        self.seconds(None, None)
+    }
+}
+
 /// The type of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {

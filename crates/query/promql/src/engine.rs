@@ -14,6 +14,7 @@
 mod aggregate;
 mod binary;
 mod call;
+mod count;
 mod histograms;
 mod info;
 mod labels;
@@ -184,6 +185,7 @@ impl<'a> Engine<'a> {
     }
 
     fn answer(self, value: Value) -> Answer {
+        self.options.tally.iter().for_each(|tally| tally.kept(self.budget.peak()));
         Answer { value, warnings: self.warnings.into_inner() }
     }
 

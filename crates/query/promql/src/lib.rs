@@ -4,7 +4,8 @@
 //!
 //! The parts: [`lexer`] and [`parse`] (text to tree), [`signature`] (the functions and their types), [`engine`]
 //! (trees over a grid of steps, series by series), [`functions`] (what the functions do with a window or a value),
-//! [`print`] and [`tree`] (trees to text and to JSON).
+//! [`print`] and [`tree`] (trees to text and to JSON), [`mod@reach`] (which samples a query can see),
+//! [`tally`] (how many it does see).
 
 pub mod ast;
 pub mod engine;
@@ -14,7 +15,9 @@ pub mod lexer;
 pub mod options;
 pub mod parse;
 pub mod print;
+pub mod reach;
 pub mod signature;
+pub mod tally;
 pub mod tree;
 
 pub use ast::Expr;
@@ -23,3 +26,5 @@ pub use error::ParseError;
 pub use eval::{EvalError, value::Answer};
 pub use options::{Options, Spare};
 pub use parse::{parse, parse_selector};
+pub use reach::reach;
+pub use tally::Tally;

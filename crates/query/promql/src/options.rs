@@ -1,5 +1,6 @@
 //! How queries are evaluated.
 
+use crate::tally::Tally;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// What an evaluation may do and cost. The default is what Prometheus does by default.
@@ -22,6 +23,8 @@ pub struct Options {
     pub max_steps: u64,
     /// Lends the query one more thread until what it gives is dropped, if one is idle.
     pub spare: Arc<Spare>,
+    /// Where to count the samples that are looked at.
+    pub tally: Option<Arc<Tally>>,
     /// Asked now and then; true ends the query.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -40,6 +43,7 @@ impl Default for Options {
             max_memory: 1 << 30,
             max_steps: 11_000,
             spare: Arc::new(|| None),
+            tally: None,
             cancelled: Arc::new(|| false),
         }
     }

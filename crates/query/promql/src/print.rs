@@ -215,6 +215,8 @@ impl Display for Offset<'_> {
 impl Display for Span {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
+            // What a duration cannot say is said as a number, so that no two lengths are written alike.
+            SpanKind::Fixed(seconds) if (seconds * 1000.0).fract() != 0.0 => f.write_str(&plain(*seconds)),
             SpanKind::Fixed(seconds) => f.write_str(&duration(*seconds)),
             SpanKind::Step => f.write_str("step()"),
             SpanKind::Range => f.write_str("range()"),

@@ -1,7 +1,7 @@
 //! A parsed query as JSON, in the shape that Prometheus's `parse_query` answers.
 
 use crate::{
-    ast::{At, Edges, Expr, Kind, Selector, Shift, Span, SpanKind, Type},
+    ast::{At, Edges, Expr, Kind, Selector, Shift, Span, Type},
     signature::Optional,
 };
 use eval::{
@@ -102,10 +102,7 @@ fn selector(kind: &str, selector: &Selector) -> Json {
 }
 
 fn millis(span: &Span) -> i64 {
-    match span.kind {
-        SpanKind::Fixed(seconds) => (seconds * 1000.0).round() as i64,
-        _ => 0,
-    }
+    span.constant().map_or(0, |seconds| (seconds * 1000.0).round() as i64)
 }
 
 fn offset(shift: &Shift) -> i64 {

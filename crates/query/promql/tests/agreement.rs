@@ -9,7 +9,7 @@ use eval::{
     value::{SampleValue, Value},
 };
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
-use ouro_promql::{Options, instant, parse, range};
+use ouro_promql::{Options, instant, parse, range, reach};
 use proptest::prelude::*;
 use std::{
     cell::Cell,
@@ -56,6 +56,16 @@ struct Counted(Source, Cell<usize>);
 impl SeriesSource for Counted {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
         self.1.set(self.1.get() + 1);
+        self.0.select(matchers, range)
+    }
+}
+
+/// Remembers all times for which it is asked.
+struct Ranges(Source, Cell<TimeRange>);
+
+impl SeriesSource for Ranges {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        self.1.set(self.1.get().union(range));
         self.0.select(matchers, range)
     }
 }
@@ -257,6 +267,17 @@ proptest! {
         prop_assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>(), "{}", text);
         for (key, value) in got {
             prop_assert!(near(f64::from_bits(value), f64::from_bits(want[&key])), "{}: {:?}", text, key);
+        }
+    }
+
+    #[test]
+    fn no_sample_beyond_its_reach_changes_an_answer(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
+        let (expr, options, end) = (parse(&text).expect("a query"), Options::default(), start + 12 * step);
+        let Some(reach) = reach(&expr, start, end, step, &options) else { return Ok(()) };
+        let asked = Ranges(source, Cell::new(TimeRange::EMPTY));
+        if range(&asked, &expr, start, end, step, &options).is_ok() && !asked.1.get().is_empty() {
+            let asked = asked.1.get();
+            prop_assert!(reach.contains(asked.min) && reach.contains(asked.max), "{}: {:?} in {:?}", text, asked, reach);
         }
     }
 

@@ -254,13 +254,18 @@ impl Stripe {
 
     /// Whether a series may have samples in a range: the range meets the time from its first to its last.
     pub fn may_have(&self, series: u32, range: TimeRange) -> bool {
-        let Some(data) = self.data(series) else { return false };
-        let Some(mut min) = data.chain.first_time(&self.arena) else { return false };
+        self.times(series).is_some_and(|times| range.overlaps(times))
+    }
+
+    /// From a series' first sample to its last; `None` when it has none here.
+    pub fn times(&self, series: u32) -> Option<TimeRange> {
+        let data = self.data(series)?;
+        let mut min = data.chain.first_time(&self.arena)?;
         if let Some(extra) = &data.extra {
             min = min.min(extra.late.first_time(&self.arena).unwrap_or(min));
             min = min.min(extra.stray.first().map_or(min, |stray| stray.time));
         }
-        range.overlaps(TimeRange::new(min, data.chain.last_time()))
+        Some(TimeRange::new(min, data.chain.last_time()))
     }
 
     /// Copies the samples of a series into `samples`; false when it has none here. This is all that is done under

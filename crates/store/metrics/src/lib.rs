@@ -26,7 +26,7 @@ pub use error::Error;
 pub use frozen::{Frozen, Parts};
 pub use head::{Admission, Head, Outcome, Stats};
 pub use merge::Merge;
-pub use order::order;
+pub use order::{BUCKET, order};
 pub use part::encoder::Encoder;
 pub use part::reader::{Found, Reader, Select as ReaderSelect};
 pub use settings::Settings;

@@ -58,6 +58,22 @@ impl View {
         all
     }
 
+    /// When the oldest of the tenant's samples was taken, as far as generations with samples around `range` have it.
+    /// `None` proves that nothing of the tenant is within the range; so does a time after it.
+    pub fn oldest(&self, tenant: &TenantId, range: TimeRange) -> Option<i64> {
+        let around: Vec<_> = self.generations.iter().filter(|g| g.counts.times().overlaps(range)).collect();
+        if around.is_empty() {
+            return None;
+        }
+        let chosen = self.choose(tenant, &[], TimeRange::ALL);
+        let first = |&series: &u32| {
+            around
+                .iter()
+                .filter_map(move |g| g.read(Generation::stripe_of(series)).times(series).map(|times| times.min))
+        };
+        chosen.series.iter().flat_map(first).min()
+    }
+
     /// What is known of the tenant's metric families; of two statements on one, the newer.
     pub fn metadata(&self, tenant: &TenantId) -> Vec<Metadata> {
         let Some(tenant) = self.shared.registry().tenant(tenant) else { return Vec::new() };

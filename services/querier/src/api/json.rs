@@ -47,6 +47,15 @@ pub fn strings<'a>(out: &mut String, all: impl IntoIterator<Item = &'a str>) {
     list(out, all, string);
 }
 
+/// Adds `warnings` to an object that is written already, if there are any.
+pub fn warn(object: &mut String, warnings: &[String]) {
+    if !warnings.is_empty() && object.pop() == Some('}') {
+        object.push_str(if object.ends_with('{') { "\"warnings\":" } else { ",\"warnings\":" });
+        strings(object, warnings.iter().map(String::as_str));
+        object.push('}');
+    }
+}
+
 /// `[…]` of anything.
 pub fn list<T>(out: &mut String, all: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut String, T)) {
     out.push('[');
@@ -175,6 +184,20 @@ mod tests {
             (5, "0.005"),
         ] {
             assert_eq!(written(|out| seconds(out, millis)), want);
+        }
+    }
+
+    #[test]
+    fn objects_say_what_they_lack() {
+        for (object, warnings, want) in [
+            ("{}", &[][..], "{}"),
+            ("{}", &["a"], r#"{"warnings":["a"]}"#),
+            (r#"{"streams":1}"#, &["a", "b\""], r#"{"streams":1,"warnings":["a","b\""]}"#),
+        ] {
+            let (mut object, warnings) =
+                (object.to_owned(), warnings.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+            warn(&mut object, &warnings);
+            assert_eq!(object, want);
         }
     }
 

@@ -32,13 +32,13 @@ impl Stats {
 
 /// `{"status":"success","data":…}`, with `warnings` if there are any.
 pub fn success(data: &str, warnings: &[String]) -> Response {
-    let mut out = format!("{{\"status\":\"success\",\"data\":{data}");
-    if !warnings.is_empty() {
-        out.push_str(",\"warnings\":");
-        json::strings(&mut out, warnings.iter().map(String::as_str));
-    }
-    out.push('}');
-    json_response(out)
+    bare(format!("{{\"status\":\"success\",\"data\":{data}}}"), warnings)
+}
+
+/// An answer that is an object without an envelope, with `warnings` in it if there are any.
+pub fn bare(mut object: String, warnings: &[String]) -> Response {
+    json::warn(&mut object, warnings);
+    json_response(object)
 }
 
 pub fn json_response(text: String) -> Response {

@@ -1,6 +1,7 @@
 //! Prometheus's query API, under `/prometheus/api/v1`.
 
 mod cardinality;
+mod features;
 mod names;
 mod read;
 mod remote_read;
@@ -8,7 +9,9 @@ mod status;
 
 use self::read::{parse, parse_limit, read, respond};
 use crate::api::params::{self, metadata_range, prometheus_duration, prometheus_time};
+use crate::api::prometheus_json::Stats;
 use crate::api::{json, prometheus_json};
+use crate::days::{Answered, Range};
 use crate::engine::Context;
 use crate::error::QueryError;
 use crate::querier::Querier;
@@ -20,6 +23,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use eval::value::Warnings;
 use model::{Matcher, Reason};
+use promql::Tally;
 use std::time::{Duration, Instant};
 
 /// The most points of a series in one answer.
@@ -40,6 +44,7 @@ pub fn routes() -> Router<Querier> {
         .route("/cardinality/label_names", get(cardinality::names).post(cardinality::names))
         .route("/cardinality/label_values", get(cardinality::values).post(cardinality::values))
         .route("/cardinality/active_series", get(cardinality::active).post(cardinality::active))
+        .route("/features", get(features::features))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
@@ -69,18 +74,19 @@ async fn query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: B
 }
 
 async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError> {
+    let begun = Instant::now();
     let time = read.params.parsed("time", prometheus_time)?.unwrap_or_else(params::now_ms);
     let lookback = read.params.parsed("lookback_delta", prometheus_duration)?;
     let expr = parse(read.params.get("query").unwrap_or(""))?;
     let limit = read.params.parsed("limit", parse_limit)?;
-    let (stats, begun) = (read.params.get("stats").is_some(), Instant::now());
+    let (stats, ready) = (read.params.get("stats").map(str::to_owned), Instant::now());
     read.run(move |context| {
-        let mut answer = promql::instant(&context.rows, &expr, time, &options(context, lookback))?;
+        let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(time, time, 0));
+        let options = promql::Options { tally: stats.as_ref().map(Stats::tally), ..options(context, lookback) };
+        let mut answer = promql::instant(&context.rows, &expr, time, &options)?;
         truncate(&mut answer, limit);
         let mut data = prometheus_json::answer(&answer);
-        if stats {
-            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
-        }
+        stats.iter().for_each(|stats| stats.add(&mut data, &context.rows.looked, 0));
         Ok((data, answer.warnings))
     })
     .await
@@ -112,6 +118,7 @@ async fn query_range(state: State<Querier>, raw: RawQuery, headers: HeaderMap, b
 }
 
 async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError> {
+    let begun = Instant::now();
     let params = &read.params;
     let required = |name| params.required(name).map(drop);
     required("start")?;
@@ -133,18 +140,25 @@ async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError
     }
     let lookback = params.parsed("lookback_delta", prometheus_duration)?;
     let limit = params.parsed("limit", parse_limit)?;
-    let expr = parse(params.get("query").unwrap_or(""))?;
-    let (stats, begun) = (params.get("stats").is_some(), Instant::now());
+    let text = params.get("query").unwrap_or("").to_owned();
+    let expr = parse(&text)?;
+    let (stats, ready) = (params.get("stats").map(str::to_owned), Instant::now());
+    let results = read.querier.inner.results.clone().filter(|_| !read.refuses_kept());
     read.run(move |context| {
         check_range(context, start, end)?;
+        let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(start, end, step));
         let mut options = options(context, lookback);
         options.max_steps = MAX_STEPS as u64 + 1;
-        let mut answer = promql::range(&context.rows, &expr, start, end, step, &options)?;
+        options.tally = stats.as_ref().map(Stats::tally);
+        let (tenants, now) = (context.rows.names(), params::now_ms());
+        let range = Range { expr: &expr, text: &text, tenants, start, end, step, options: &options, now };
+        let Answered { mut answer, kept } = match &results {
+            Some(results) => range.by_days(&context.rows, results, |range| context.rows.closed(range))?,
+            None => range.whole(&context.rows)?,
+        };
         truncate(&mut answer, limit);
         let mut data = prometheus_json::answer(&answer);
-        if stats {
-            prometheus_json::add_stats(&mut data, begun.elapsed(), &context.rows.looked);
-        }
+        stats.iter().for_each(|stats| stats.add(&mut data, &context.rows.looked, kept));
         Ok((data, answer.warnings))
     })
     .await

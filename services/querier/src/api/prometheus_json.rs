@@ -7,7 +7,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use eval::value::{Answer, SampleValue, SeriesPoints, Value, Warnings};
 use model::Reason;
-use std::time::Duration;
+use promql::Tally;
+use std::sync::Arc;
+use std::time::Instant;
 
 const KIND: &str = "application/json";
 
@@ -90,15 +92,56 @@ pub fn answer(answer: &Answer) -> String {
     out
 }
 
-/// Adds what a query cost to its `data`. Samples are those that were read, which for overlapping windows is less than
-/// what Prometheus counts.
-pub fn add_stats(data: &mut String, took: Duration, looked: &Looked) {
-    data.truncate(data.len() - 1);
-    let (seconds, samples, series) = (took.as_secs_f64(), looked.samples(), looked.series());
-    data.push_str(&format!(
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{seconds},\"execTotalTime\":{seconds}}},\
-         \"samples\":{{\"totalQueryableSamples\":{samples},\"seriesRead\":{series}}}}}}}"
-    ));
+/// What a query cost, for whoever asks with `stats`.
+pub struct Stats {
+    /// `stats=all`: step by step too.
+    each_step: bool,
+    /// When the request came, was read, and came to be evaluated.
+    begun: Instant,
+    read: Instant,
+    evaluated: Instant,
+    tally: Arc<Tally>,
+}
+
+impl Stats {
+    /// What is wanted of a query that is about to be evaluated; nothing without `stats`.
+    pub fn wanted(stats: Option<&str>, begun: Instant, read: Instant, tally: Tally) -> Option<Stats> {
+        let each_step = stats? == "all";
+        Some(Stats { each_step, begun, read, evaluated: Instant::now(), tally: Arc::new(tally) })
+    }
+
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
+    }
+
+    /// Adds them to the `data` of an answer, as Prometheus names them. Sorting is a part of the evaluation here. `results`:
+    /// steps whose answer was kept from before looked at no samples.
+    pub fn add(&self, data: &mut String, looked: &Looked, kept: u64) {
+        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
+        let (now, tally) = (Instant::now(), &self.tally);
+        let (parsing, waiting) = (seconds(self.begun, self.read), seconds(self.read, self.evaluated));
+        let (evaluation, all) = (seconds(self.evaluated, now), seconds(self.begun, now));
+        data.truncate(data.len() - 1);
+        data.push_str(&format!(
+            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{evaluation},\"resultSortTime\":0,\
+             \"queryPreparationTime\":{parsing},\"innerEvalTime\":{evaluation},\"execQueueTime\":{waiting},\
+             \"execTotalTime\":{all}}},\"samples\":{{"
+        ));
+        if self.each_step {
+            data.push_str("\"totalQueryableSamplesPerStep\":");
+            json::list(data, tally.per_step(), |out, (time, samples)| {
+                out.push('[');
+                json::seconds(out, time);
+                out.push_str(&format!(",{samples}]"));
+            });
+            data.push(',');
+        }
+        let (total, peak, series, read) = (tally.total(), tally.peak(), looked.series(), looked.samples());
+        data.push_str(&format!(
+            "\"totalQueryableSamples\":{total},\"peakSamples\":{peak},\"samplesRead\":{read},\"seriesRead\":{series}}},\
+             \"results\":{{\"stepsKept\":{kept}}}}}}}"
+        ));
+    }
 }
 
 fn series_points(out: &mut String, series: &SeriesPoints) {

@@ -1,6 +1,7 @@
 //! What of the rules was asked for: filters, and pages of groups.
 
 use crate::group::{Group, Rule};
+use model::Matcher;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -16,6 +17,8 @@ pub struct Asked {
     rules: Vec<String>,
     groups: Vec<String>,
     files: Vec<String>,
+    /// Conditions on the labels that rules are given, of which those of one entry must hold.
+    labels: Vec<Vec<Matcher>>,
     /// Alerts are to be shown.
     pub alerts: bool,
     /// Groups of a page; zero for all.
@@ -31,8 +34,8 @@ pub fn token(group: &Group) -> String {
 impl Asked {
     /// Reads a query string, as Prometheus has its parameters.
     pub fn read(query: &str) -> Result<Asked, String> {
-        let (rules, groups, files) = Default::default();
-        let mut asked = Asked { kind: None, rules, groups, files, alerts: true, limit: 0, after: None };
+        let (rules, groups, files, labels) = Default::default();
+        let mut asked = Asked { kind: None, rules, groups, files, labels, alerts: true, limit: 0, after: None };
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty()) {
             match name.as_ref() {
                 "type" => {
@@ -57,7 +60,10 @@ impl Asked {
                     asked.limit = limit.ok_or_else(|| format!("invalid group limit value {value:?}"))?;
                 }
                 "group_next_token" => asked.after = Some(value.into()),
-                "match[]" => return Err("not supported yet: match[]".into()),
+                "match[]" => {
+                    let selector = promql::parse_selector(&value);
+                    asked.labels.push(selector.map_err(|e| format!("invalid parameter \"match[]\": {e}"))?);
+                }
                 _ => {}
             }
         }
@@ -68,7 +74,7 @@ impl Asked {
     }
 
     pub fn filters(&self) -> bool {
-        self.kind.is_some() || !self.rules.is_empty()
+        self.kind.is_some() || !self.rules.is_empty() || !self.labels.is_empty()
     }
 
     pub fn wants(&self, group: &Group) -> bool {
@@ -78,7 +84,11 @@ impl Asked {
 
     pub fn wants_rule(&self, rule: &Rule) -> bool {
         let kind = if rule.alert.is_some() { Kind::Alerting } else { Kind::Recording };
-        self.kind.is_none_or(|wanted| wanted == kind) && (self.rules.is_empty() || self.rules.contains(&rule.name))
+        let label = |name: &str| rule.labels.get(name).map_or("", String::as_str);
+        let meets = |matchers: &Vec<Matcher>| matchers.iter().all(|m| m.matches(label(&m.name)));
+        self.kind.is_none_or(|wanted| wanted == kind)
+            && (self.rules.is_empty() || self.rules.contains(&rule.name))
+            && (self.labels.is_empty() || self.labels.iter().any(meets))
     }
 
     /// The page, and the token of the next one. The groups are in the order of their files and names.

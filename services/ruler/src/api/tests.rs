@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 fn group(name: &str) -> Arc<Group> {
     let text = format!(
-        "groups:\n- name: {name}\n  rules:\n  - {{record: r, expr: up}}\n  - {{alert: A, expr: up == 0, for: 1m, labels: {{s: p}}}}\n"
+        "groups:\n- name: {name}\n  rules:\n  - {{record: r, expr: up}}\n  - {{alert: A, expr: 'up==( 0 )', for: 1m, labels: {{s: p}}}}\n"
     );
     let file = (TenantId::anonymous(), "f.yaml".to_owned());
     crate::files::groups(&file, &text, Duration::from_secs(60)).expect("good rules")[0].clone()
@@ -27,9 +27,15 @@ fn groups_come_in_pages() {
     assert_eq!(Asked::read("").expect("reads").page(groups.clone()).expect("a page").0.len(), 3);
     let gone = Asked::read("group_limit=2&group_next_token=gone").expect("reads");
     assert!(gone.page(groups).expect_err("refused").contains("rule groups changed"));
-    for bad in
-        ["group_next_token=x", "group_limit=0", "group_limit=-1", "type=other", "exclude_alerts=maybe", "match[]=x"]
-    {
+    for bad in [
+        "group_next_token=x",
+        "group_limit=0",
+        "group_limit=-1",
+        "type=other",
+        "exclude_alerts=maybe",
+        "match[]={",
+        "match[]={a=~\"(\"}",
+    ] {
         assert!(Asked::read(bad).is_err(), "{bad}");
     }
 }
@@ -49,6 +55,12 @@ fn filters_are_those_of_prometheus() {
     check("rule_group[]=other", false, &[true, true]);
     check("rule_group[]=other&rule_group[]=g&file[]=f.yaml", true, &[true, true]);
     check("file[]=other.yaml", false, &[true, true]);
+    // Labels of the rule itself: neither its name nor what its series get.
+    check("match[]={s=\"p\"}", true, &[false, true]);
+    check("match[]={s=~\"p|q\",s!=\"x\"}", true, &[false, true]);
+    check("match[]={s!~\"p.*\",t=\"x\"}&match[]={s!=\"x\",s=\"p\"}", true, &[false, true]);
+    check("match[]={s=\"p\"}&type=record", true, &[false, false]);
+    check("match[]=A", true, &[false, false]);
 }
 
 #[test]
@@ -68,7 +80,7 @@ fn rules_look_as_prometheus_shows_them() {
     assert_eq!(
         shown,
         json!({
-            "name": "A", "query": "up == 0", "type": "alerting", "health": "ok", "state": "pending", "duration": 60.0,
+            "name": "A", "query": "up == (0)", "type": "alerting", "health": "ok", "state": "pending", "duration": 60.0,
             "keepFiringFor": 0.0, "labels": {"s": "p"}, "annotations": {}, "evaluationTime": 0.5,
             "lastEvaluation": "1970-01-01T00:01:00Z",
             "alerts": [{"labels": {"alertname": "A"}, "annotations": {}, "state": "pending",

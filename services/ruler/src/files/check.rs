@@ -119,7 +119,7 @@ fn metric_name(name: &str) -> Result<(), String> {
 
 impl RuleText {
     fn check(&self, shared: &Texts) -> Result<Rule, String> {
-        promql::parse(&self.expr).map_err(|e| format!("could not parse expression: {e}"))?;
+        let expr = promql::parse(&self.expr).map_err(|e| format!("could not parse expression: {e}"))?;
         label_names(&self.labels)?;
         label_names(&self.annotations).map_err(|why| why.replace("label", "annotation"))?;
         let mut labels = shared.clone();
@@ -150,6 +150,6 @@ impl RuleText {
                 (name, Some(Alerting { hold, keep, annotations: self.annotations.clone() }))
             }
         };
-        Ok(Rule { name, expr: self.expr.trim().to_owned(), labels, alert })
+        Ok(Rule { name, expr: self.expr.trim().to_owned(), query: expr.to_string(), labels, alert })
     }
 }

@@ -106,6 +106,7 @@ impl Engine<'_> {
             let mut picker = Picker::new(&series, self.lookback);
             if what == What::Value && !fixed && series.histograms.is_empty() {
                 pick_floats(&series, first, self.lookback, grid, &mut column);
+                self.count_instants(&column, what, grid);
                 let outcome = if column.is_empty() { Ok(()) } else { sink(column) };
                 self.budget.release(cells);
                 return outcome;
@@ -114,6 +115,7 @@ impl Engine<'_> {
                 let time = if fixed { first } else { first + (grid.time(step) - grid.start) };
                 picker.put(time, step, what, &mut column);
             }
+            self.count_instants(&column, what, grid);
             let outcome = if column.is_empty() { Ok(()) } else { sink(column) };
             self.budget.release(cells);
             outcome
@@ -135,6 +137,7 @@ impl Engine<'_> {
                 let outcome = crate::functions::extended::smoothed_value(&samples.all(), time, self.lookback);
                 column.copy(step, outcome.as_cell());
             }
+            self.count_instants(&column, What::Value, grid);
             if column.is_empty() { Ok(()) } else { sink(column) }
         })
     }

@@ -254,7 +254,10 @@ impl Engine<'_> {
                 let spec = self.spec(&selector.shift, self.positive_millis(range)?, selector.edges, grid)?;
                 self.select(&selector.matchers, spec.reads(grid), &mut |series| {
                     let labels = series.labels();
-                    each(RangeSeries { labels, drop_name: false, samples: Samples::of(series), spec: &spec, grid })
+                    let series =
+                        RangeSeries { labels, drop_name: false, samples: Samples::of(series), spec: &spec, grid };
+                    self.count_windows(&series, grid);
+                    each(series)
                 })
             }
             Kind::Subquery(subquery) => {
@@ -266,7 +269,9 @@ impl Engine<'_> {
                     self.budget.charge(size)?;
                     let samples = Samples::of_column(&column, inner);
                     let (labels, drop_name) = (column.labels, column.drop_name);
-                    let outcome = each(RangeSeries { labels, drop_name, samples, spec: &spec, grid });
+                    let series = RangeSeries { labels, drop_name, samples, spec: &spec, grid };
+                    self.count_windows(&series, grid);
+                    let outcome = each(series);
                     self.budget.release(size);
                     outcome
                 })

@@ -13,7 +13,7 @@ impl Parser<'_> {
     /// What stands in brackets.
     pub(super) fn span(&mut self) -> Parsed<Span> {
         let span = self.span_binary(0, "subquery or range selector")?;
-        if let SpanKind::Fixed(seconds) = span.kind
+        if let Some(seconds) = span.constant()
             && (seconds * 1000.0).round() <= 0.0
         {
             return self.error(span.at.offset, "duration must be greater than 0");
@@ -44,17 +44,12 @@ impl Parser<'_> {
             self.take();
             let right = self.deeper(|p| p.span_binary(if op == Op::Pow { strength } else { strength + 1 }, context))?;
             let at = left.at;
-            left = match (&left.kind, &right.kind) {
-                (SpanKind::Fixed(_), SpanKind::Fixed(0.0)) if matches!(op, Op::Div | Op::Mod) => {
-                    let what = if op == Op::Div { "division" } else { "modulo" };
-                    return self.error(at.offset, format!("{what} by zero"));
-                }
-                (SpanKind::Fixed(a), SpanKind::Fixed(b)) => Span { kind: SpanKind::Fixed(op.numbers(*a, *b)), at },
-                _ => {
-                    self.deep_enough(&left)?;
-                    Span { kind: SpanKind::Binary(op, Box::new(left), Box::new(right)), at }
-                }
-            };
+            if matches!(op, Op::Div | Op::Mod) && right.constant() == Some(0.0) {
+                let what = if op == Op::Div { "division" } else { "modulo" };
+                return self.error(at.offset, format!("{what} by zero"));
+            }
+            self.deep_enough(&left)?;
+            left = Span { kind: SpanKind::Binary(op, Box::new(left), Box::new(right)), at };
         }
     }
 

@@ -77,6 +77,27 @@ fn samples_are_read_by_matchers_and_range() {
     assert_eq!(view.select(&TenantId::new("other").expect("a name"), &[], TimeRange::ALL).count(), 0);
 }
 
+/// What is before the oldest sample is known not to be here; as long as a tenant's own samples are far from a range, those
+/// of others do not matter.
+#[test]
+fn a_head_says_where_a_tenants_samples_begin() {
+    let head = Head::new(Settings::default());
+    let (me, other) = (TenantId::anonymous(), TenantId::new("other").expect("a name"));
+    let oldest = |tenant: &TenantId, min, max| head.snapshot().oldest(tenant, TimeRange::new(min, max));
+    assert_eq!(oldest(&me, i64::MIN, i64::MAX), None);
+    apply(&head, Format::PromV1, &[Sent::new(&up("a")).float(500, 1.0), Sent::new(&up("b")).float(400, 1.0)]);
+    assert_eq!((oldest(&me, 0, 399), oldest(&me, 0, 400), oldest(&me, 450, 600)), (None, Some(400), Some(400)));
+    assert_eq!(oldest(&other, 0, 1000), None);
+    // A late one, also once it is frozen, until a segment has it.
+    apply(&head, Format::PromV1, &[Sent::new(&up("a")).float(100, 2.0)]);
+    assert_eq!((oldest(&me, 0, 200), oldest(&me, 0, 99)), (Some(100), None));
+    head.cut(7);
+    apply(&head, Format::PromV1, &[Sent::new(&up("a")).float(900, 1.0)]);
+    assert_eq!((oldest(&me, 0, 200), oldest(&me, 600, 1000)), (Some(100), Some(900)));
+    head.drop_frozen(7);
+    assert_eq!((oldest(&me, 0, 800), oldest(&me, 0, 900)), (None, Some(900)));
+}
+
 #[test]
 fn the_first_of_two_samples_stays_whatever_their_kinds() {
     let head = Head::new(Settings::default());

@@ -20,7 +20,7 @@ const DEFAULT: usize = 1000;
 
 fn plain(result: Result<Answered, QueryError>) -> Response {
     match result {
-        Ok((text, _)) => loki_json::json_response(text),
+        Ok((text, warnings)) => loki_json::bare(text, &warnings),
         Err(error) => failure(&error),
     }
 }

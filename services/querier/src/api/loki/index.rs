@@ -101,7 +101,7 @@ fn each_page(
 
 pub async fn stats(read: Read) -> Response {
     match answer_stats(&read).await {
-        Ok((text, _)) => loki_json::json_response(text),
+        Ok((text, warnings)) => loki_json::bare(text, &warnings),
         Err(error) => failure(&error),
     }
 }

@@ -20,10 +20,13 @@ const MAX_LIMIT: usize = 500;
 /// Series with samples this young are counted, as long as the request does not ask for other times.
 const ACTIVE_MS: i64 = 20 * 60_000;
 
-/// A bare JSON answer, without Prometheus's envelope.
+/// A bare JSON answer, without Prometheus's envelope; what it lacks is said in it.
 fn bare(result: Result<(String, Warnings), QueryError>) -> Response {
     match result {
-        Ok((data, _)) => ([(header::CONTENT_TYPE, "application/json")], data).into_response(),
+        Ok((mut data, warnings)) => {
+            json::warn(&mut data, &warnings.warnings);
+            ([(header::CONTENT_TYPE, "application/json")], data).into_response()
+        }
         Err(error) => prometheus_json::failure(&error),
     }
 }

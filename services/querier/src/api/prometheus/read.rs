@@ -7,7 +7,7 @@ use crate::error::QueryError;
 use crate::querier::Querier;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use eval::value::Warnings;
 use std::collections::BTreeSet;
@@ -39,6 +39,14 @@ impl Read {
         let ((data, mut warnings), missing) = engine::run(&self.querier, admitted, asked, work).await?;
         missing.into_iter().for_each(|text| warnings.warn(text));
         Ok((data, warnings))
+    }
+}
+
+impl Read {
+    /// Whether nothing may come from answers that were kept.
+    pub fn refuses_kept(&self) -> bool {
+        let values = self.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("no-store"))
     }
 }
 

@@ -1,6 +1,11 @@
-//! Prometheus remote read (`prometheus.ReadRequest`, snappy), answered with samples, which every client takes.
+//! Prometheus remote read (`prometheus.ReadRequest`, snappy), answered with samples or with chunks, as the client takes it.
 //!
 //! Source of the formats: Prometheus's `prompb/remote.proto` and `prompb/types.proto`.
+
+mod bits;
+mod chunks;
+mod samples;
+mod streamed;
 
 use crate::api::params;
 use crate::engine::{self, Asked, Context};
@@ -10,11 +15,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eval::source::SeriesSource;
-use model::rows::HistogramSample;
-use model::{MatchOp, Matcher, Reason, Series, TimeRange};
+use eval::source::SourceError;
+use model::{MatchOp, Matcher, Reason, TimeRange};
 use wire::error::DecodeError;
-use wire::protobuf::{Fields, put_bytes, put_double, put_uint, put_varint};
+use wire::protobuf::Fields;
 use wire::snappy;
 
 /// The largest request, decompressed.
@@ -29,13 +33,17 @@ struct Query {
     matchers: Vec<Matcher>,
 }
 
+/// How a client takes an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Samples,
+    Chunks,
+}
+
 /// Answers like Prometheus: errors are plain text.
 pub async fn remote_read(State(querier): State<Querier>, headers: HeaderMap, body: Bytes) -> Response {
     match answer(&querier, &headers, &body).await {
-        Ok(body) => {
-            let headers = [(header::CONTENT_TYPE, "application/x-protobuf"), (header::CONTENT_ENCODING, "snappy")];
-            (headers, body).into_response()
-        }
+        Ok(response) => response,
         Err(error) => {
             let status = match error.reason {
                 // As in Prometheus: over a limit is a bad request, which is not sent again.
@@ -47,53 +55,31 @@ pub async fn remote_read(State(querier): State<Querier>, headers: HeaderMap, bod
     }
 }
 
-async fn answer(querier: &Querier, headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, QueryError> {
+async fn answer(querier: &Querier, headers: &HeaderMap, body: &[u8]) -> Result<Response, QueryError> {
     let refused = |e: DecodeError| QueryError::new(e.reason(), format!("remote read: {e}"));
     let request = snappy::decompress(body, MAX_REQUEST).map_err(refused)?;
-    let queries = decode(&request)?;
+    let (queries, kind) = decode(&request)?;
     let admitted = params::tenants(querier, headers)?;
     // What a shard lacks would be missing without a word: this answer has no place for warnings.
     let asked = Asked { whole: true, timeout: None };
-    let (out, _) = engine::run(querier, admitted, asked, move |context| {
-        let mut out = Vec::new();
-        for query in &queries {
-            let result = result(context, query)?;
-            put_bytes(&mut out, 1, &result);
-        }
-        Ok(snappy::compress(&out))
-    })
-    .await?;
-    Ok(out)
-}
-
-fn result(context: &Context, query: &Query) -> Result<Vec<u8>, QueryError> {
-    let from_source = |e: eval::source::SourceError| QueryError::new(e.reason, e.text);
-    let mut series = Vec::new();
-    let mut size = 0;
-    for one in SeriesSource::select(&context.rows, &query.matchers, query.range).map_err(from_source)? {
-        if (context.cancelled)() {
-            return Err(QueryError::new(Reason::Timeout, "the query was cancelled"));
-        }
-        let one = one.map_err(from_source)?;
-        size += one.size();
-        let limit = context.limits.query_memory;
-        if size as u64 > limit.0 {
-            let text = format!("remote read would answer more than {limit} (limits.query_memory)");
-            return Err(QueryError::new(Reason::OverLimit, text));
-        }
-        let message = encode(&one, query.range);
-        series.push((one.labels(), message));
+    if kind == Kind::Chunks {
+        let body = streamed::body(querier.clone(), admitted, asked, queries).await?;
+        return Ok(([(header::CONTENT_TYPE, streamed::TYPE)], body).into_response());
     }
-    // Clients merge series in order of their labels.
-    series.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut out = Vec::new();
-    series.iter().for_each(|(_, message)| put_bytes(&mut out, 1, message));
-    Ok(out)
+    let work = move |context: &Context| samples::answer(context, &queries);
+    let (body, _) = engine::run(querier, admitted, asked, work).await?;
+    let headers = [(header::CONTENT_TYPE, "application/x-protobuf"), (header::CONTENT_ENCODING, "snappy")];
+    Ok((headers, body).into_response())
 }
 
-fn decode(request: &[u8]) -> Result<Vec<Query>, QueryError> {
+fn failed(error: SourceError) -> QueryError {
+    QueryError::new(error.reason, error.text)
+}
+
+/// The queries, and the first kind of answer among those that the client takes which there is here.
+fn decode(request: &[u8]) -> Result<(Vec<Query>, Kind), QueryError> {
     let bad = |e: DecodeError| QueryError::bad(format!("remote read: {e}"));
-    let mut queries = Vec::new();
+    let (mut queries, mut kinds) = (Vec::new(), Vec::new());
     for field in Fields::new(request) {
         let field = field.map_err(bad)?;
         if field.number == 1 {
@@ -102,8 +88,19 @@ fn decode(request: &[u8]) -> Result<Vec<Query>, QueryError> {
             }
             queries.push(decode_query(field.message().map_err(bad)?)?);
         }
+        if field.number == 2 {
+            let mut add = |kind: u64| {
+                kinds.extend(match kind {
+                    0 => Some(Kind::Samples),
+                    1 => Some(Kind::Chunks),
+                    _ => None,
+                });
+                Ok(())
+            };
+            field.varints(&mut add).map_err(bad)?;
+        }
     }
-    Ok(queries)
+    Ok((queries, kinds.first().copied().unwrap_or(Kind::Samples)))
 }
 
 fn decode_query(fields: Fields<'_>) -> Result<Query, QueryError> {
@@ -144,69 +141,10 @@ fn decode_matcher(fields: Fields<'_>) -> Result<Matcher, QueryError> {
     Matcher::new(name, op, value).map_err(|e| QueryError::bad(format!("remote read: {e}")))
 }
 
-/// `prometheus.TimeSeries` of the samples within the range.
-fn encode(series: &Series, range: TimeRange) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, value) in &series.labels() {
-        let mut pair = Vec::new();
-        put_bytes(&mut pair, 1, name.as_bytes());
-        put_bytes(&mut pair, 2, value.as_bytes());
-        put_bytes(&mut out, 1, &pair);
-    }
-    for (time, value) in series.times.iter().zip(&series.values).filter(|(time, _)| range.contains(**time)) {
-        let mut sample = Vec::with_capacity(20);
-        put_double(&mut sample, 1, *value);
-        put_uint(&mut sample, 2, *time as u64);
-        put_bytes(&mut out, 2, &sample);
-    }
-    for sample in series.histograms.iter().filter(|sample| range.contains(sample.time)) {
-        put_bytes(&mut out, 4, &encode_histogram(sample));
-    }
-    out
-}
-
-/// `prometheus.Histogram` with float counts, which hold integer ones too.
-fn encode_histogram(sample: &HistogramSample) -> Vec<u8> {
-    let (h, mut out) = (&sample.value, Vec::new());
-    put_double(&mut out, 2, h.count);
-    put_double(&mut out, 3, h.sum);
-    put_uint(&mut out, 4, zigzag(h.schema));
-    put_double(&mut out, 5, h.zero_threshold);
-    put_double(&mut out, 7, h.zero_count);
-    for (spans, counts, of_spans, of_counts) in
-        [(&h.negative_spans, &h.negative, 8, 10), (&h.positive_spans, &h.positive, 11, 13)]
-    {
-        for span in spans {
-            let mut message = Vec::new();
-            put_uint(&mut message, 1, zigzag(span.offset));
-            put_uint(&mut message, 2, u64::from(span.length));
-            put_bytes(&mut out, of_spans, &message);
-        }
-        put_doubles(&mut out, of_counts, counts);
-    }
-    put_uint(&mut out, 14, u64::from(h.reset.code()));
-    put_uint(&mut out, 15, sample.time as u64);
-    put_doubles(&mut out, 16, &h.custom_values);
-    out
-}
-
-fn put_doubles(out: &mut Vec<u8>, number: u32, values: &[f64]) {
-    if !values.is_empty() {
-        put_varint(out, u64::from(number) << 3 | 2);
-        put_varint(out, 8 * values.len() as u64);
-        values.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
-    }
-}
-
-/// How `sint32` is written.
-fn zigzag(value: i32) -> u64 {
-    u64::from((value.wrapping_shl(1) ^ (value >> 31)) as u32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Labels;
+    use wire::protobuf::{put_bytes, put_uint};
 
     fn matcher(kind: u64, name: &str, value: &str) -> Vec<u8> {
         let mut out = Vec::new();
@@ -230,8 +168,18 @@ mod tests {
         let read = decode(&request(&[matcher(0, "__name__", "up"), matcher(3, "job", "a.*")])).expect("a request");
         let not = Matcher::new("job", MatchOp::NotRegex, "a.*").expect("a matcher");
         let want = Query { range: TimeRange::new(-5, 1000), matchers: vec![Matcher::equal("__name__", "up"), not] };
-        assert_eq!(read, [want]);
-        assert_eq!(decode(b""), Ok(Vec::new()));
+        assert_eq!(read, (vec![want], Kind::Samples));
+        assert_eq!(decode(b""), Ok((Vec::new(), Kind::Samples)));
+        // One by one or packed; what is not known is passed over.
+        for (bytes, kind) in [
+            (&[0x10, 1][..], Kind::Chunks),
+            (&[0x10, 0, 0x10, 1], Kind::Samples),
+            (&[0x12, 2, 1, 0], Kind::Chunks),
+            (&[0x12, 2, 9, 1], Kind::Chunks),
+            (&[0x10, 9], Kind::Samples),
+        ] {
+            assert_eq!(decode(bytes), Ok((Vec::new(), kind)), "{bytes:?}");
+        }
     }
 
     #[test]
@@ -246,19 +194,5 @@ mod tests {
             let error = decode(&bytes).expect_err("refused");
             assert!(error.text.contains(word), "{}", error.text);
         }
-    }
-
-    #[test]
-    fn samples_outside_of_the_range_are_left_out() {
-        let series = Series {
-            times: vec![1, 2, 3],
-            values: vec![0.5, 1.5, 2.5],
-            ..Series::new(Labels::from_pairs([("a", "b")]))
-        };
-        let encoded = encode(&series, TimeRange::new(2, 2));
-        let fields: Vec<_> = Fields::new(&encoded).map(|field| field.expect("a field")).collect();
-        assert_eq!(fields.iter().map(|field| field.number).collect::<Vec<_>>(), [1, 2]);
-        let sample: Vec<_> = fields[1].message().expect("a sample").map(|field| field.expect("a field")).collect();
-        assert_eq!((sample[0].double(), sample[1].int()), (Ok(1.5), Ok(2)));
     }
 }

@@ -1,0 +1,243 @@
+//! Answers a range query day by day, and takes the days whose answer is kept and still holds from [`Results`].
+//!
+//! A step of an answer depends only on the samples that [`promql::reach`] names. A day whose samples are all in objects,
+//! and in the same ones as when it was answered before, has the same answer. Steps stay where they were asked for: days
+//! are cut between them.
+
+use crate::error::QueryError;
+use crate::results::{Key, Objects, Part, Query, Results};
+use eval::EvalError;
+use eval::source::SeriesSource;
+use eval::value::{Answer, SeriesPoints, Value, Warnings};
+use model::{Labels, TimeRange};
+use promql::{Expr, Options, reach};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const DAY: i64 = 86_400_000;
+/// With fewer steps a day, reading days one by one costs more than it saves.
+const STEPS: i64 = 4;
+
+/// Rows of which a part is closed.
+pub trait Past: SeriesSource {
+    /// What all rows of a range are made of; `None` if it is not closed. The same objects mean the same rows.
+    fn objects(&self, range: TimeRange) -> Option<Objects>;
+}
+
+/// A range query. Times are Unix milliseconds.
+pub struct Range<'q> {
+    pub expr: &'q Expr,
+    /// As it was written.
+    pub text: &'q str,
+    pub tenants: String,
+    pub start: i64,
+    pub end: i64,
+    pub step: i64,
+    pub options: &'q Options,
+    pub now: i64,
+}
+
+/// An answer, and how many of its steps were kept from before.
+#[derive(Debug)]
+pub struct Answered {
+    pub answer: Answer,
+    pub kept: u64,
+}
+
+impl Range<'_> {
+    /// Answers from all rows, without looking at what is kept.
+    pub fn whole(&self, rows: &dyn SeriesSource) -> Result<Answered, QueryError> {
+        let answer = promql::range(rows, self.expr, self.start, self.end, self.step, self.options)?;
+        Ok(Answered { answer, kept: 0 })
+    }
+
+    /// Answers from what is kept and from closed rows as far as possible. `close` says what of a time is closed.
+    pub fn by_days<P: Past>(
+        &self,
+        rows: &dyn SeriesSource,
+        results: &Results,
+        close: impl FnOnce(TimeRange) -> Result<Option<P>, QueryError>,
+    ) -> Result<Answered, QueryError> {
+        let days: Vec<(i64, i64)> = self.days().collect();
+        let over = |(_, last): &&(i64, i64)| (last.div_euclid(DAY) + 1) * DAY <= self.now;
+        let past = match days.iter().rfind(over) {
+            Some((_, last)) if self.is_short() => self.reach(self.dawn(), *last).map_or(Ok(None), close)?,
+            _ => None,
+        };
+        let Some(past) = past else { return self.whole(rows) };
+        let mut made = Made::new(self.options.max_memory);
+        let query = Arc::new(self.key());
+        // Steps that nobody keeps, up to where the next kept ones begin.
+        let mut open: Option<(i64, i64)> = None;
+        for day @ (first, last) in days {
+            let objects = |first, last| self.reach(first, last).and_then(|range| past.objects(range));
+            let Some(made_of) = objects(first, last) else {
+                open = Some((open.map_or(first, |(first, _)| first), last));
+                continue;
+            };
+            if let Some(steps) = open.take() {
+                let answer = self.evaluate(rows, steps, made.left())?;
+                made.add_all(answer)?;
+            }
+            let key = Key { query: query.clone(), day: first.div_euclid(DAY) };
+            let holds = |part: &Part| {
+                let is_same = (part.first, part.last) == day && part.written == self.text;
+                part.first <= first
+                    && last <= part.last
+                    // A remark may be about a step that is not asked for, and names a place in the text.
+                    && (is_same || part.warnings.is_empty())
+                    && objects(part.first, part.last).is_some_and(|objects| objects == part.objects)
+            };
+            let part = match results.get(&key, holds) {
+                Some(part) => {
+                    made.kept += ((last - first) / self.step + 1) as u64;
+                    part
+                }
+                None => {
+                    let Answer { value, warnings } = self.evaluate(&past, day, made.left())?;
+                    let Value::Matrix(series) = value else { return self.whole(rows) };
+                    let part = Part { first, last, objects: made_of, series, warnings, written: self.text.to_owned() };
+                    let part = Arc::new(part);
+                    results.insert(key, part.clone());
+                    part
+                }
+            };
+            made.add(&part, day)?;
+        }
+        if let Some(steps) = open {
+            let answer = self.evaluate(rows, steps, made.left())?;
+            made.add_all(answer)?;
+        }
+        Ok(made.answered())
+    }
+
+    /// The first and last step of each day.
+    fn days(&self) -> impl Iterator<Item = (i64, i64)> {
+        let (start, end, step) = (self.start, self.end, self.step);
+        let mut next = Some(start).filter(|start| *start <= end);
+        std::iter::from_fn(move || {
+            let first = next?;
+            let over = (first.div_euclid(DAY) + 1).saturating_mul(DAY).saturating_sub(1).min(end);
+            let last = first + (over - first) / step * step;
+            next = last.checked_add(step).filter(|time| *time <= end);
+            Some((first, last))
+        })
+    }
+
+    /// The first step of the first day, had the query begun with that day.
+    fn dawn(&self) -> i64 {
+        self.start - self.start.rem_euclid(DAY) / self.step * self.step
+    }
+
+    /// Whether a day is cheap to read for itself: it has some steps, and they do not look far around themselves.
+    fn is_short(&self) -> bool {
+        let around = self.reach(self.start, self.start).map(|range| range.max.saturating_sub(range.min));
+        self.step <= DAY / STEPS && around.is_some_and(|around| around <= DAY)
+    }
+
+    fn reach(&self, first: i64, last: i64) -> Option<TimeRange> {
+        reach(self.expr, first, last, self.step, self.options)
+    }
+
+    fn key(&self) -> Query {
+        Query {
+            tenants: self.tenants.clone(),
+            text: self.expr.to_string(),
+            step: self.step,
+            phase: self.start.rem_euclid(self.step),
+            lookback: self.options.lookback.as_millis() as i64,
+            experimental: self.options.experimental,
+            delayed_name_removal: self.options.delayed_name_removal,
+        }
+    }
+
+    fn evaluate(
+        &self,
+        rows: &dyn SeriesSource,
+        (first, last): (i64, i64),
+        max_memory: usize,
+    ) -> Result<Answer, QueryError> {
+        let options = Options { max_memory, ..self.options.clone() };
+        let limit = self.options.max_memory;
+        promql::range(rows, self.expr, first, last, self.step, &options).map_err(|error| match error {
+            EvalError::Memory { .. } => EvalError::Memory { limit }.into(),
+            other => other.into(),
+        })
+    }
+}
+
+/// An answer in the making, in the order of its steps.
+struct Made {
+    series: BTreeMap<Labels, SeriesPoints>,
+    warnings: Warnings,
+    kept: u64,
+    size: usize,
+    limit: usize,
+}
+
+impl Made {
+    fn new(limit: usize) -> Made {
+        Made { series: BTreeMap::new(), warnings: Warnings::default(), kept: 0, size: 0, limit }
+    }
+
+    /// The bytes that the rest may take.
+    fn left(&self) -> usize {
+        self.limit.saturating_sub(self.size)
+    }
+
+    fn add_all(&mut self, Answer { value, warnings }: Answer) -> Result<(), QueryError> {
+        self.warn(&warnings);
+        let Value::Matrix(series) = value else { return Ok(()) };
+        series.into_iter().try_for_each(|series| {
+            let labels = series.labels();
+            self.extend(labels, series.points.into_iter(), series.histograms.into_iter())
+        })
+    }
+
+    /// Adds the steps of a part that were asked for.
+    fn add(&mut self, part: &Part, (first, last): (i64, i64)) -> Result<(), QueryError> {
+        self.warn(&part.warnings);
+        fn within<T: Clone>(all: &[(i64, T)], first: i64, last: i64) -> impl Iterator<Item = (i64, T)> {
+            let (from, to) = (all.partition_point(|(t, _)| *t < first), all.partition_point(|(t, _)| *t <= last));
+            all[from..to].iter().cloned()
+        }
+        part.series.iter().try_for_each(|series| {
+            let points = within(&series.points, first, last);
+            self.extend(series.labels(), points, within(&series.histograms, first, last))
+        })
+    }
+
+    fn extend(
+        &mut self,
+        labels: Labels,
+        points: impl Iterator<Item = (i64, f64)>,
+        histograms: impl Iterator<Item = (i64, Arc<model::Histogram>)>,
+    ) -> Result<(), QueryError> {
+        let more = SeriesPoints { labels: None, points: points.collect(), histograms: histograms.collect() };
+        if more.points.is_empty() && more.histograms.is_empty() {
+            return Ok(());
+        }
+        self.size += more.size() + labels.packed().len();
+        let whole = self.series.entry(labels).or_default();
+        whole.points.extend(more.points);
+        whole.histograms.extend(more.histograms);
+        match self.size > self.limit {
+            true => Err(EvalError::Memory { limit: self.limit }.into()),
+            false => Ok(()),
+        }
+    }
+
+    fn warn(&mut self, more: &Warnings) {
+        more.warnings.iter().for_each(|text| self.warnings.warn(text.clone()));
+        more.infos.iter().for_each(|text| self.warnings.inform(text.clone()));
+    }
+
+    fn answered(self) -> Answered {
+        let named = |(labels, series)| SeriesPoints { labels: Some(labels), ..series };
+        let series = self.series.into_iter().map(named).collect();
+        Answered { answer: Answer { value: Value::Matrix(series), warnings: self.warnings }, kept: self.kept }
+    }
+}
+
+#[cfg(test)]
+mod tests;
