@@ -6,8 +6,9 @@ use crate::ingester::Ingester;
 use crate::join::Seat;
 use crate::settings::Settings;
 use consensus::{Group, Host};
+use futures::future::join_all;
 use mesh::Mesh;
-use model::ShardCounts;
+use model::{ShardCounts, ShardId};
 use node::Node;
 use objects::Store;
 use std::path::Path;
@@ -38,6 +39,14 @@ pub fn join(
 ) -> Result<(Ingester, Routes), Error> {
     let seat = Seat { host, me, mesh: mesh.clone(), settings, shards };
     Ingester::take(seat, Arc::new(LimitTable::default()), store, node)
+}
+
+/// Has all that it leads flushed. Others may lead some of it by now.
+pub async fn flush(ingester: &Ingester) -> Result<(), Error> {
+    let led = groups(ingester).into_iter().filter(|(_, serves)| *serves);
+    let shards = led.filter_map(|(group, _)| ShardId::from_group(group.id()));
+    let flushed = join_all(shards.map(|shard| ingester.flush(shard, true))).await.into_iter();
+    flushed.filter(|flushed| !matches!(flushed, Err(Error::NotLeading { .. }))).collect()
 }
 
 /// The groups that are open, and whether it leads each and has applied what came before.
