@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tenancy::LimitTable;
 use tonic::service::Routes;
+use transport::status::{self, Advice};
 
 /// What it is in Raft; see `first`.
 pub async fn node_id(
@@ -46,7 +47,8 @@ pub async fn flush(ingester: &Ingester) -> Result<(), Error> {
     let led = groups(ingester).into_iter().filter(|(_, serves)| *serves);
     let shards = led.filter_map(|(group, _)| ShardId::from_group(group.id()));
     let flushed = join_all(shards.map(|shard| ingester.flush(shard, true))).await.into_iter();
-    flushed.filter(|flushed| !matches!(flushed, Err(Error::NotLeading { .. }))).collect()
+    let elsewhere = |error: &Error| matches!(status::advice(&error.status()), Advice::Elsewhere(_));
+    flushed.filter(|flushed| !flushed.as_ref().is_err_and(elsewhere)).collect()
 }
 
 /// The groups that are open, and whether it leads each and has applied what came before.
