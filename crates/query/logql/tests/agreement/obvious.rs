@@ -178,9 +178,21 @@ pub fn vector(rows: &[Row], metric: &Metric, time: i64) -> Result<Vector, Failed
         Metric::Range(range) => window(rows, range, time),
         Metric::Aggregation(fold) => {
             let mut groups: BTreeMap<Map, Vec<f64>> = BTreeMap::new();
-            for (labels, value) in vector(rows, &fold.inner, time)? {
-                let none = Grouping { without: false, labels: Vec::new() };
-                let key = grouped(&labels, fold.grouping.as_ref().unwrap_or(&none));
+            let none = Grouping { without: false, labels: Vec::new() };
+            let by = fold.grouping.as_ref().unwrap_or(&none);
+            // Loki groups the rows of sums at once, so that `by` may name the label which became the number.
+            let inner = match &fold.inner {
+                Metric::Range(range) if fold.op == VectorOp::Sum && !by.without && range.grouping.is_none() => {
+                    let mut range = range.clone();
+                    if matches!(range.op, RangeOp::Sum | RangeOp::Rate) && range.unwrap.is_some() {
+                        range.grouping = Some(by.clone());
+                    }
+                    window(rows, &range, time)?
+                }
+                inner => vector(rows, inner, time)?,
+            };
+            for (labels, value) in inner {
+                let key = grouped(&labels, by);
                 groups.entry(key).or_default().push(value);
             }
             Ok(groups.into_iter().map(|(labels, values)| (labels, folded(fold.op, &values))).collect())
