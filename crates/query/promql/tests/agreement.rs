@@ -11,7 +11,7 @@ use eval::{
     value::{SampleValue, Value},
 };
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME};
-use ouro_promql::{Options, instant, parse, range};
+use ouro_promql::{Options, instant, parse, print::pretty, range};
 use proptest::prelude::*;
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -121,6 +121,12 @@ proptest! {
         let parts = [(start, middle), (middle + step, end)].map(|(from, to)| range(&source, &expr, from, to, step, &options));
         let parts: Points = parts.into_iter().flat_map(|part| points(part.expect("as the whole").value)).collect();
         prop_assert_eq!(parts, points(range(&source, &expr, start, end, step, &options).expect("again").value), "{}", text);
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same(text in random::vector()) {
+        let written = pretty(&parse(&text).expect("a query"));
+        prop_assert_eq!(parse(&written).map(|expr| pretty(&expr)), Ok(written));
     }
 
     #[test]
