@@ -20,7 +20,8 @@ mod querier;
 mod ranges;
 mod segments;
 mod settings;
-mod shredded;
+#[doc(hidden)]
+pub mod shredded;
 #[doc(hidden)]
 pub mod simulated;
 mod source;
