@@ -69,6 +69,22 @@ fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
             let pairs = if extractions.is_empty() { all } else { chosen(&all, extractions) };
             extract(seen, stream, pairs);
         }
+        Stage::Regexp(regex) => {
+            let regex = Regex::new(regex).expect("good");
+            let names = || regex.capture_names().flatten();
+            let found = regex.captures(&seen.line);
+            let pairs = found.iter().flat_map(|found| names().map(|name| (name.to_owned(), found[name].to_owned())));
+            let pairs = pairs.collect();
+            extract(seen, stream, pairs);
+        }
+        Stage::Pattern(pattern) => {
+            // Three captures between two spaces.
+            let names: Vec<&str> = pattern.split(' ').map(|name| name.trim_matches(['<', '>'])).collect();
+            let parts = seen.line.splitn(3, ' ').map(str::to_owned);
+            let pairs = names.into_iter().zip(parts).filter(|(name, _)| *name != "_");
+            let pairs = pairs.map(|(name, part)| (name.to_owned(), part)).collect();
+            extract(seen, stream, pairs);
+        }
         Stage::LineFormat(template) => seen.line = format(template, &seen.labels),
         Stage::LabelFormat(formats) => {
             for one in formats {
@@ -300,6 +316,13 @@ fn over(range: &RangeAggregation, samples: &[(i64, f64)]) -> f64 {
         RangeOp::Max => numbers().fold(f64::NEG_INFINITY, f64::max),
         RangeOp::First => samples[0].1,
         RangeOp::Last => samples[samples.len() - 1].1,
+        RangeOp::Quantile => {
+            let mut sorted: Vec<f64> = numbers().collect();
+            sorted.sort_by(f64::total_cmp);
+            let rank = range.param.unwrap_or(0.0) * (count - 1.0);
+            let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
+            below + (above - below) * rank.fract()
+        }
         RangeOp::Stddev => (numbers().map(|n| (n - sum / count).powi(2)).sum::<f64>() / count).sqrt(),
         other => panic!("{other:?} is not among random aggregations"),
     }

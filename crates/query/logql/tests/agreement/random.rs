@@ -73,8 +73,26 @@ fn parsed() -> impl Strategy<Value = String> {
         lines(),
         select(vec![" | logfmt", " | logfmt status, took"]),
     );
+    let texts = (
+        select(vec![r#"{app="text"}"#]),
+        lines(),
+        select(vec![" | pattern `<text> <status> <zone>`", " | pattern `<_> <app> <_>`"]),
+    );
+    let any = (
+        select(vec![r#"{app=~".+"}"#, r#"{app=~"text|web"}"#]),
+        lines(),
+        select(vec![
+            r" | regexp `(?P<status>[2-5]\d\d)\D.*?(?P<app>[a-z])`",
+            " | regexp `^(?P<text>[^ ]+) (?P<took>.*)$`",
+        ]),
+    );
     let join = |(selector, lines, parser): (&str, String, &str)| format!("{selector}{lines}{parser}");
-    prop_oneof![3 => json.prop_map(join), 2 => logfmt.prop_map(join)]
+    prop_oneof![
+        6 => json.prop_map(join),
+        4 => logfmt.prop_map(join),
+        1 => texts.prop_map(join),
+        1 => any.prop_map(join),
+    ]
 }
 
 fn labels() -> impl Strategy<Value = String> {
@@ -139,13 +157,15 @@ pub fn metric() -> impl Strategy<Value = String> {
         "first_over_time",
         "last_over_time",
         "stddev_over_time",
+        "quantile_over_time",
         "rate",
     ];
     let by = select(vec!["", " by (app)", " by (status, pod)", " without (took, text, status)"]);
     let number = (select(ops), parsed(), labels(), select(vec!["took", "status"]), window(), by).prop_map(
         move |(op, parsed, labels, label, window, by)| {
             let by = if matches!(op, "sum_over_time" | "rate") { "" } else { by };
-            format!("{op}({parsed}{labels} | unwrap {label}{good} {window}){by}")
+            let quantile = if op == "quantile_over_time" { "0.3, " } else { "" };
+            format!("{op}({quantile}{parsed}{labels} | unwrap {label}{good} {window}){by}")
         },
     );
     let leaf = prop_oneof![3 => count, 2 => number].boxed();
