@@ -26,7 +26,8 @@ struct Params {
     wait: bool,
 }
 
-/// `POST /flush`, also with `wait=true`. On the port of an ingester, which is for operators: tenants do not reach it.
+/// `POST /flush`, also with `wait=true`. In a cluster it is on the ports of ingesters, which are for operators: tenants
+/// do not reach them.
 pub fn router(directory: Directory) -> Router {
     Router::new().route("/flush", post(flush)).with_state(directory)
 }
