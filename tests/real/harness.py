@@ -165,7 +165,7 @@ class Child:
     """A process of the story, its output in a file."""
 
     def __init__(self, name, command, folder, env=None):
-        self.name, self.log = name, folder / f"{name}.log"
+        self.name, self.log, self.patience = name, folder / f"{name}.log", 10
         with self.log.open("ab") as out:
             self.process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.STDOUT,
                                             stdin=subprocess.DEVNULL, cwd=folder, env=env)
@@ -214,7 +214,7 @@ class Story:
                 child.process.terminate()
         for child in reversed(self.children):
             try:
-                child.process.wait(10)
+                child.process.wait(child.patience)
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
@@ -249,11 +249,20 @@ class Story:
     def ouro(self, *args):
         return Ouro(self, args)
 
+    def cluster(self, *args, limits):
+        return Cluster(self, args, limits)
+
     def check(self, what, holds, why=""):
         """Prints what was compared, or ends the story."""
         if not holds:
             raise Failed(f"{what}: {why}")
         print(f"  ok  {what}", flush=True)
+
+
+def meter(url, name):
+    """The sum of a meter over its labels; None when there is none."""
+    found = re.findall(rf"(?m)^{name}(?:\{{.*\}})? (\S+)$", request(f"{url}/metrics")[1])
+    return sum(map(float, found)) if found else None
 
 
 class Ouro:
@@ -287,9 +296,7 @@ class Ouro:
         return self.meter("ouro_flush_segments_total")
 
     def meter(self, name):
-        """The sum of a meter over its labels; None when there is none."""
-        found = re.findall(rf"(?m)^{name}(?:\{{.*\}})? (\S+)$", request(f"{self.url}/metrics")[1])
-        return sum(map(float, found)) if found else None
+        return meter(self.url, name)
 
     def client(self, *args, tenant):
         """What `ouro ARGS` prints."""
@@ -298,3 +305,68 @@ class Ouro:
         if done.returncode != 0:
             raise Failed(f"ouro {' '.join(args)} ended with {done.returncode}: {done.stderr}")
         return done.stdout
+
+
+class Cluster:
+    """The program as a cluster on this machine: `ouro dev`, every member with the limits of a settings file."""
+
+    def __init__(self, story, args, limits):
+        self.story, self.folder, self.killed = story, story.folder / "cluster", 0
+        shown = [story.ouro_path, "--config", limits, "--print-settings"]
+        text = subprocess.run(shown, capture_output=True, text=True, check=True).stdout
+        tables = "".join(table for table in re.split(r"(?m)^(?=\[)", text) if table.startswith("[limits"))
+        # Members keep the settings that they find, so the first start is for writing them.
+        command = [story.ouro_path, "dev", "--json", "--data", self.folder, "--base-port", free_range(), *args]
+        self.start(command)
+        for config in self.folder.glob("*/ouro.toml"):
+            if not config.parent.name.startswith("ruler"):
+                config.write_text(f"{config.read_text()}{tables}")
+        if self.end() != 0:
+            raise Failed("the cluster does not end well")
+        self.start(command)
+
+    def start(self, command):
+        starts = sum(child.name.startswith("dev-") for child in self.story.children) + 1
+        self.child = self.story.start(f"dev-{starts}", *command)
+        # It ends its members one after the other; without it they would stay.
+        self.child.patience = 60
+        line = lambda: re.search(r"(?m)^\{.*\}$", self.child.output())
+        told = json.loads(self.story.ready(self.child, "a cluster that is ready", line, 90)[0])
+        self.push, self.query = told["push"], told["query"]
+        self.members = {member["name"]: member for member in told["members"]}
+
+    def kill(self, name):
+        """As if its machine had lost power."""
+        os.kill(self.members[name]["pid"], signal.SIGKILL)
+
+    def restart(self, name):
+        """Starts a member that was killed, and waits until it is in its place."""
+        self.killed += 1
+        child = self.story.start(f"{name}-{self.killed}", *self.members[name]["command"])
+        self.members[name]["pid"] = child.process.pid
+        self.story.ready(child, f"{name}", lambda: request(f"{self.members[name]['http']}/ready")[0] == 200)
+
+    def flush(self, name):
+        """Asks a member that everything that was acked is in segments afterwards."""
+        status, text = request(f"{self.members[name]['http']}/flush?wait=true", method="POST")
+        if status != 204:
+            raise Failed(f"/flush?wait=true answered {status}: {text}")
+        ingesters = (member["http"] for member in self.members.values() if member["role"] == "ingester")
+        return sum(meter(url, "ouro_flush_segments_total") for url in ingesters)
+
+    def end(self):
+        """Hands over and ends, which takes its time."""
+        return self.child.end(seconds=self.child.patience)
+
+
+def free_range():
+    """The first port of a range for `ouro dev` that nobody listens in."""
+    for first in range(20_000, 30_000, 250):
+        try:
+            for port in range(first, first + 200):
+                with socket.socket() as one:
+                    one.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+    raise Failed("no range of 200 ports is free")

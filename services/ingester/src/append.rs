@@ -14,7 +14,7 @@ use transport::v1;
 use wire::batch::{Batch, Entry};
 
 /// How long a new leader may take to put what its log has into a head before writes look elsewhere.
-const REPLAY: Duration = Duration::from_secs(10);
+pub const REPLAY: Duration = Duration::from_secs(10);
 
 /// Bytes of batches that are being logged and applied, and the limit of them.
 #[derive(Debug)]

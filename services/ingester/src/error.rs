@@ -52,6 +52,8 @@ pub enum Error {
     Snapshot(ShardId),
     #[error("log entry {index} of {shard} cannot be read back: {why}")]
     Log { shard: ShardId, index: u64, why: String },
+    #[error("shard {shard} was not flushed within {waited:?}; it goes on")]
+    FlushLate { shard: ShardId, waited: std::time::Duration },
     #[error("the object store could not be reached within {waited:?}: {why}")]
     StoreAway { waited: std::time::Duration, why: String },
 }
@@ -68,6 +70,7 @@ impl Error {
             | Error::Reads { .. }
             | Error::HeadsFull { .. }
             | Error::Busy { .. }
+            | Error::FlushLate { .. }
             | Error::StoreAway { .. } => Reason::Unavailable,
             Error::Open { .. } | Error::Folder { .. } | Error::Mesh(_) => Reason::Unavailable,
             Error::Entry(error) => error.reason(),

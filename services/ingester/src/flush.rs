@@ -4,8 +4,10 @@
 //! last segment ended; log that it is flushed, which drops the cut rows and lets every replica cut its log. A crash
 //! between any two steps leaves an orphan object or a flush to repeat; `fail` points stand between all of them.
 
+use crate::append::REPLAY;
 use crate::control::Control;
 use crate::error::Error;
+use crate::select::CONFIRM;
 use crate::settings::FlushSettings;
 use crate::shard::{Cut, Shard};
 use crate::signal::Head;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wire::batch::Entry;
 
 /// What flushes need, shared by those of all shards.
@@ -33,6 +35,9 @@ pub struct Flusher {
     /// Why the object store cannot be reached, and since when.
     pub away: watch::Sender<Option<Away>>,
 }
+
+/// How long whoever wants a flush waits for it; it goes on.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 #[derive(Debug, Clone)]
 pub struct Away {
@@ -197,6 +202,31 @@ impl Flusher {
         fail::fail_point!("flush::after_flushed");
         shard.head().forget_idle();
         Ok(())
+    }
+}
+
+/// Has a shard that this node leads flushed now; with `wait`, returns once all its rows that were acked before are in
+/// the catalog.
+pub async fn now<H: Head>(
+    shard: &Arc<Shard<H>>,
+    wait: bool,
+    away: &watch::Receiver<Option<Away>>,
+) -> Result<(), Error> {
+    shard.serving(REPLAY).await?;
+    // Another node that leads by now may have acked rows that are not here.
+    let confirmed = shard.group()?.read_index(Instant::now() + CONFIRM).await;
+    confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
+    let flushed = shard.wait_for_flush(shard.rows_through());
+    shard.wanted.notify_one();
+    if !wait {
+        return Ok(());
+    }
+    match timeout(PATIENCE, flushed).await {
+        Ok(flushed) => flushed,
+        Err(_) => Err(match away.borrow().as_ref() {
+            Some(away) => Error::StoreAway { waited: PATIENCE, why: away.why.clone() },
+            None => Error::FlushLate { shard: shard.id, waited: PATIENCE },
+        }),
     }
 }
 

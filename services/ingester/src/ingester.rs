@@ -3,7 +3,7 @@
 use crate::append::{self, InFlight};
 use crate::control::Control;
 use crate::error::Error;
-use crate::flush::{Away, Counts, Flusher};
+use crate::flush::{self, Away, Counts, Flusher};
 use crate::keeper::Keeper;
 use crate::logs_head::LogsHead;
 use crate::metrics_head::MetricsHead;
@@ -288,19 +288,13 @@ impl Ingester {
         messages.map_err(|e| e.status())
     }
 
-    /// Asks for a flush of every shard that this node leads; with `wait`, returns once all their rows that were acked
-    /// before are in the object store, or another node leads them.
-    pub async fn flush(&self, wait: bool) {
-        let (logs, metrics) = (self.inner.logs.all(), self.inner.metrics.all());
-        let logs: Vec<_> = logs.iter().map(|s| (s.wait_for_flush(s.rows_through()), want(s))).collect();
-        let metrics: Vec<_> = metrics.iter().map(|s| (s.wait_for_flush(s.rows_through()), want(s))).collect();
-        if wait {
-            for (flushed, ()) in logs {
-                flushed.await;
-            }
-            for (flushed, ()) in metrics {
-                flushed.await;
-            }
+    /// Has a shard that this node leads flushed; with `wait`, returns once all its rows that were acked before are in
+    /// the catalog.
+    pub(crate) async fn flush(&self, shard: ShardId, wait: bool) -> Result<(), Error> {
+        let inner = &self.inner;
+        match shard.signal {
+            Signal::Logs => flush::now(&inner.logs.find(shard)?, wait, &inner.away).await,
+            Signal::Metrics => flush::now(&inner.metrics.find(shard)?, wait, &inner.away).await,
         }
     }
 
@@ -338,17 +332,9 @@ impl v1::ingest_server::Ingest for Ingester {
 
     async fn flush(&self, request: Request<v1::FlushRequest>) -> Result<Response<v1::FlushReply>, Status> {
         let v1::FlushRequest { wait, shard } = request.into_inner();
-        if shard.is_some() {
-            let shard = rows::shard_id(shard).map_err(|e| status::grpc(model::Reason::BadInput, e.to_string()))?;
-            self.want(shard);
-            return Ok(Response::new(v1::FlushReply::default()));
-        }
-        let counts = &self.inner.counts;
-        let count = || (counts.rows.load(Ordering::Relaxed), counts.segments.load(Ordering::Relaxed));
-        let before = count();
-        Ingester::flush(self, wait).await;
-        let after = count();
-        Ok(Response::new(v1::FlushReply { rows: after.0 - before.0, segments: after.1 - before.1 }))
+        let shard = rows::shard_id(shard).map_err(|e| status::grpc(model::Reason::BadInput, e.to_string()))?;
+        Ingester::flush(self, shard, wait).await.map_err(|e| e.status())?;
+        Ok(Response::new(v1::FlushReply {}))
     }
 }
 

@@ -6,8 +6,9 @@
 //!
 //! Among other ingesters, `join` is the way in and out: the `carrier` takes Raft's messages to them, the `keeper` opens
 //! and closes shards as the placement says, and on the node that leads the control group `steer` decides about that,
-//! by what every node's `groups` tell.
+//! by what every node's `groups` tell. `api` has everything flushed when an operator wants it.
 
+mod api;
 mod append;
 mod carrier;
 mod control;
@@ -35,6 +36,7 @@ mod snapshot;
 mod standalone;
 mod steer;
 
+pub use api::router;
 pub use error::Error;
 pub use ingester::{Health, Ingester};
 pub use join::Place;

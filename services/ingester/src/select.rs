@@ -16,7 +16,7 @@ use tonic::Status;
 use transport::{status, v1};
 
 /// How long a leader may take to make sure that it still leads.
-const CONFIRM: Duration = Duration::from_secs(5);
+pub const CONFIRM: Duration = Duration::from_secs(5);
 /// Messages that wait for the reader.
 const WAITING: usize = 8;
 

@@ -168,14 +168,14 @@ impl<H: Head> Shard<H> {
     }
 
     /// Waits until it is flushed up to there, or this node no longer leads it as it does now.
-    pub fn wait_for_flush(&self, through: u64) -> impl Future<Output = ()> + Send + use<H> {
+    pub async fn wait_for_flush(&self, through: u64) -> Result<(), Error> {
         let (mut progress, mut led) = (self.progress.subscribe(), self.led.subscribe());
         let term = *led.borrow();
-        async move {
-            // An error says that the shard is gone from here, which is the same.
-            tokio::select! {
-                _ = progress.wait_for(|flushed| *flushed >= through) => {}
-                _ = led.wait_for(|now| *now != term) => {}
+        tokio::select! {
+            biased;
+            _ = progress.wait_for(|flushed| *flushed >= through) => Ok(()),
+            _ = led.wait_for(|now| *now != term || now.is_none()) => {
+                Err(Error::NotLeading { shard: self.id, leader: self.leader() })
             }
         }
     }

@@ -1,9 +1,8 @@
 //! An ingester as a process of its own, among others of its cluster.
 
 use crate::join::Place;
-use crate::{Ingester, Settings};
-use axum::Router;
-use mesh::{Own, Start};
+use crate::{Ingester, Settings, api};
+use mesh::{Directory, Own, Start};
 use model::{Role, ShardCounts, TenantId};
 use objects::Store;
 use serde::{Deserialize, Serialize};
@@ -75,8 +74,12 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         };
         let joined = Ingester::join(place, limits, store, &start.node).await;
         let (ingester, mesh) = joined.map_err(|e| text(&e))?;
+        let directory = Directory::of(mesh.clone());
+        let mut stopping = start.node.stopping();
+        let follow = directory.clone().follow(async move { stopping.wait().await });
+        start.node.spawn("ingester: leaders", follow);
         let (table, meters) = (ingester.control().table(), ingester.clone());
-        let served = start.serve(&mesh, table, Router::new(), move |out| meters.meters(out)).await;
+        let served = start.serve(&mesh, table, api::router(directory), move |out| meters.meters(out)).await;
         ingester.leave(&mesh).await;
         ingester.shutdown().await;
         served

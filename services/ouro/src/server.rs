@@ -58,6 +58,8 @@ pub struct Roles {
     pub querier: Querier,
     pub compactor: Compactor,
     pub ruler: Ruler,
+    /// Where all shards are.
+    directory: Directory,
 }
 
 impl Roles {
@@ -80,13 +82,14 @@ impl Roles {
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes), directory.control(), limits, node)?;
-        Ok(Roles { distributor, ingester, querier, compactor, ruler })
+        Ok(Roles { distributor, ingester, querier, compactor, ruler, directory })
     }
 
     fn router(&self) -> Router {
         distributor::router(self.distributor.clone())
             .merge(querier::router(self.querier.clone()))
             .merge(ruler::router(self.ruler.clone()))
+            .merge(ingester::router(self.directory.clone()))
     }
 }
 

@@ -1,13 +1,12 @@
-//! How the process is: `/ready`, `/metrics`, `/config`, and `/flush`.
+//! How the process is: `/ready`, `/metrics`, `/config`.
 
 use crate::server::Roles;
 use crate::settings::Settings;
 use axum::Router;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::State;
+use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
-use serde::Deserialize;
+use axum::routing::get;
 use std::sync::Arc;
 use telemetry::Exposition;
 
@@ -23,7 +22,6 @@ pub fn router(process: Process) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/config", get(config))
-        .route("/flush", post(flush))
         .with_state(process)
 }
 
@@ -47,18 +45,6 @@ async fn metrics(State(process): State<Process>) -> impl IntoResponse {
 /// The effective settings as TOML, without secrets.
 async fn config(State(process): State<Process>) -> String {
     settings::render(&process.settings.redacted())
-}
-
-#[derive(Debug, Deserialize)]
-struct FlushParams {
-    /// Answer only when everything acked before is in the object store.
-    #[serde(default)]
-    wait: bool,
-}
-
-async fn flush(State(process): State<Process>, Query(params): Query<FlushParams>) -> impl IntoResponse {
-    process.roles.ingester.flush(params.wait).await;
-    StatusCode::NO_CONTENT
 }
 
 impl Process {

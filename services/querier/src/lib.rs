@@ -28,7 +28,8 @@ mod rules;
 mod runs;
 mod segments;
 mod settings;
-mod shredded;
+#[doc(hidden)]
+pub mod shredded;
 mod side_by_side;
 #[doc(hidden)]
 pub mod simulated;

@@ -355,3 +355,6 @@ fn pages_of_heads<'a>(heads: Replies) -> PageIter<'a> {
         Err(error) => Some(Err(error.into())),
     }))
 }
+
+#[cfg(test)]
+mod tests;

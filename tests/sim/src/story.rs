@@ -95,8 +95,10 @@ async fn recover(world: &World) {
 async fn settle(world: &World, reader: &Reader) {
     whole_read(world, reader).await;
     for process in world.processes() {
-        if timeout(ANSWER, process.ingester.flush(true)).await.is_err() {
-            world.trace.broken(format!("{} did not flush within {ANSWER:?}", process.name));
+        match timeout(ANSWER, ingester::simulated::flush(&process.ingester)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => world.trace.broken(format!("{} did not flush: {error}", process.name)),
+            Err(_) => world.trace.broken(format!("{} did not flush within {ANSWER:?}", process.name)),
         }
     }
     // Until all have heard of the last flush.

@@ -35,6 +35,28 @@ async fn a_cluster_begins_and_ends() {
     ledger.check(&members.read(), "started again").await;
 }
 
+/// Any ingester has all shards flushed, whoever leads them, also when one has died.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_flushed_by_any_ingester() {
+    let members = cluster(Shape::default());
+    let mut running = members.start_all().await;
+    members.settled(3).await;
+    let (sender, mut ledger) = (Sender::new("flush"), Ledger::default());
+    for (dies, asked) in [(None, "ingester-1"), (Some("ingester-0"), "ingester-2")] {
+        if let Some(name) = dies {
+            running.remove(name).expect("it runs").kill();
+        }
+        ledger.send_some(&members.push(), &sender, 40).await;
+        members.client(asked).flush().await;
+        let mut rows = 0.0;
+        for name in running.keys().filter(|name| name.starts_with("ingester")) {
+            rows += members.client(name).meter("ouro_head_rows").await;
+        }
+        assert_eq!(rows, 0.0, "rows that are still in heads");
+        ledger.check(&members.read(), &format!("flushed by {asked}")).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_ingester_may_die_under_load() {
     let members = cluster(Shape::default());

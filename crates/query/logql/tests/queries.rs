@@ -63,6 +63,7 @@ fn range_aggregations() {
         r#"bytes_over_time({app="meta"}[1m])"#,
         &[r#"{app="meta", app_extracted="m", trace="t2"} 6"#, r#"{app="meta", trace="t1"} 3"#],
     );
+    check(r#"count_over_time({app="meta"} | keep app [1m])"#, &[r#"{app="meta"} 2"#]);
     check(r#"bytes_rate({app="web"} | line_format "xx" [1m])"#, &[r#"{app="web", level="x"} 0.2"#]);
     check(r#"absent_over_time({app="none", a="b"}[1m])"#, &[r#"{a="b", app="none"} 1"#]);
     check(r#"absent_over_time({app="web"}[1m])"#, &[]);

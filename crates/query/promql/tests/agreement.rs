@@ -3,13 +3,15 @@
 
 #[path = "agreement/obvious.rs"]
 mod obvious;
+#[path = "agreement/random.rs"]
+mod random;
 
 use eval::{
     source::{SeriesIter, SeriesSource, SourceError},
     value::{SampleValue, Value},
 };
-use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME, rows::STALE_NAN_BITS};
-use ouro_promql::{Options, instant, parse, range, reach};
+use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME};
+use ouro_promql::{Options, instant, parse, print::pretty, range, reach};
 use proptest::prelude::*;
 use std::{
     cell::Cell,
@@ -118,99 +120,8 @@ fn points(value: Value) -> Points {
     points
 }
 
-fn value() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        12 => (0..40i32).prop_map(f64::from),
-        2 => -5.0..5.0f64,
-        1 => Just(f64::from_bits(STALE_NAN_BITS)),
-        1 => Just(f64::NAN),
-        1 => Just(f64::INFINITY),
-    ]
-}
-
-/// A sample every ten seconds or so, with gaps.
-fn series(name: &'static str, a: &'static str, b: &'static str) -> impl Strategy<Value = Series> {
-    prop::collection::vec((1_000..25_000i64, value(), prop::bool::weighted(0.05)), 5..60).prop_map(move |samples| {
-        let mut series = Series::new(Labels::from_pairs([(METRIC_NAME, name), ("a", a), ("b", b)]));
-        let mut time = 0;
-        for (wait, value, gap) in samples {
-            time += if gap { 100_000 } else { wait };
-            series.times.push(time);
-            series.values.push(value);
-        }
-        series
-    })
-}
-
 fn source() -> impl Strategy<Value = Source> {
-    (series("m", "1", "x"), series("m", "1", "y"), series("m", "2", "x"), series("n", "1", "x"), series("n", "2", ""))
-        .prop_map(|(a, b, c, d, e)| Source(vec![a, b, c, d, e]))
-}
-
-const WINDOWS: [&str; 16] = [
-    "rate",
-    "increase",
-    "delta",
-    "irate",
-    "idelta",
-    "resets",
-    "changes",
-    "sum_over_time",
-    "avg_over_time",
-    "min_over_time",
-    "max_over_time",
-    "count_over_time",
-    "last_over_time",
-    "stddev_over_time",
-    "deriv",
-    "present_over_time",
-];
-
-fn selector() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["m", "n", "m{b=\"x\"}", "m{a=~\"1|2\"}", "n{a=~\"1.*\"}", "m{b!~\"x|z\"}"])
-        .prop_map(str::to_owned)
-}
-
-fn shift() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["", "", "", "", " offset 20s", " offset -15s", " @ 150"])
-}
-
-fn vector() -> impl Strategy<Value = String> {
-    let window = (prop::sample::select(WINDOWS.to_vec()), selector(), 5..90u32, shift())
-        .prop_map(|(f, selector, seconds, shift)| format!("{f}({selector}[{seconds}s]{shift})"));
-    let leaf = prop_oneof![(selector(), shift()).prop_map(|(s, shift)| s + shift), window];
-    leaf.prop_recursive(3, 12, 2, |inner| {
-        let fold = prop::sample::select(vec![
-            "sum",
-            "avg",
-            "min",
-            "max",
-            "count",
-            "group",
-            "stddev",
-            "topk(2, ",
-            "bottomk(1, ",
-            "quantile(0.3, ",
-        ]);
-        let grouping = prop::sample::select(vec!["", " by (a)", " by (a, b)", " without (b)"]);
-        let op = prop::sample::select(vec!["+", "-", "*", "/", "==", "> bool", "<"]);
-        let set = prop::sample::select(vec!["and on (a)", "or", "unless on (a, b)"]);
-        let matching = prop::sample::select(vec!["on (a, b)", "on (a) group_left ()", "ignoring (b) group_right (b)"]);
-        prop_oneof![
-            3 => (fold, grouping, inner.clone()).prop_map(|(fold, by, arg)| match fold.ends_with(' ') {
-                true => format!("{fold}{arg}){by}"),
-                false => format!("{fold}{by} ({arg})"),
-            }),
-            2 => (inner.clone(), op.clone(), 0..9u8).prop_map(|(a, op, number)| format!("({a}) {op} {number}")),
-            2 => (inner.clone(), op, matching, inner.clone())
-                .prop_map(|(a, op, matching, b)| format!("({a}) {op} {matching} ({b})")),
-            1 => (inner.clone(), set, inner.clone()).prop_map(|(a, set, b)| format!("({a}) {set} ({b})")),
-            1 => inner.clone().prop_map(|a| format!("({a}) / (({a}) + on (a, b) ({a}))")),
-            1 => (prop::sample::select(WINDOWS.to_vec()), inner.clone(), 20..120u32)
-                .prop_map(|(f, arg, seconds)| format!("{f}(({arg})[{seconds}s:7s])")),
-            1 => inner.prop_map(|a| format!("abs(-({a}))")),
-        ]
-    })
+    random::all_series().prop_map(Source)
 }
 
 fn near(got: f64, want: f64) -> bool {
@@ -221,7 +132,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_range_is_its_instants(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool) {
+    fn a_range_is_its_instants(source in source(), text in random::vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool) {
         let expr = parse(&text).expect("a query");
         let options = Options { delayed_name_removal: delayed, ..Options::default() };
         let end = start + 12 * step;
@@ -245,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn several_threads_give_what_one_gives(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool, idle in 1..6usize) {
+    fn several_threads_give_what_one_gives(source in source(), text in random::vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool, idle in 1..6usize) {
         let expr = parse(&text).expect("a query");
         let alone = Options { delayed_name_removal: delayed, ..Options::default() };
         // A thread more for each of them, until there are no more.
@@ -271,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn no_sample_beyond_its_reach_changes_an_answer(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
+    fn no_sample_beyond_its_reach_changes_an_answer(source in source(), text in random::vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
         let (expr, options, end) = (parse(&text).expect("a query"), Options::default(), start + 12 * step);
         let Some(reach) = reach(&expr, start, end, step, &options) else { return Ok(()) };
         let asked = Ranges(source, Cell::new(TimeRange::EMPTY));
@@ -282,7 +193,13 @@ proptest! {
     }
 
     #[test]
-    fn answers_are_the_obvious_ones(source in source(), text in vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
+    fn what_is_written_is_read_as_the_same(text in random::vector()) {
+        let written = pretty(&parse(&text).expect("a query"));
+        prop_assert_eq!(parse(&written).map(|expr| pretty(&expr)), Ok(written));
+    }
+
+    #[test]
+    fn answers_are_the_obvious_ones(source in source(), text in random::vector(), start in 0..200_000i64, step in 1_000..40_000i64) {
         let expr = parse(&text).expect("a query");
         let end = start + 12 * step;
         let Ok(answer) = range(&source, &expr, start, end, step, &Options::default()) else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! What the parser takes, and what it says about the rest.
 
-use ouro_promql::{parse, parse_selector};
+use ouro_promql::{parse, parse_selector, print::pretty};
 use proptest::prelude::*;
 
 #[test]
@@ -217,7 +217,12 @@ proptest! {
         "foo", "{", "}", "(", ")", "[", "]", ",", ":", "@", "=", "=~", "!=", "\"a\"", "`b`", "5m", "1", "0x1", "1e5", "+", "-", "*", "/", "^", "==", "and", "or", "unless", "on", "ignoring",
         "group_left", "group_right", "bool", "offset", "start", "end", "step", "range", "sum", "topk", "by", "without", "rate", "abs", "fill", "fill_left", "smoothed", "anchored", "\n", "#", "Inf", ".", "</",
     ]), 0..24)) {
-        let _ = parse(&tokens.join(" "));
-        let _ = parse(&tokens.concat());
+        for text in [tokens.join(" "), tokens.concat()] {
+            if let Ok(expr) = parse(&text) {
+                let written = pretty(&expr);
+                let again = parse(&written).map(|expr| pretty(&expr));
+                prop_assert_eq!(again, Ok(written), "{}", text);
+            }
+        }
     }
 }

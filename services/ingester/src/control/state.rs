@@ -64,35 +64,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use model::{GroupId, ShardCounts};
-    use placement::{Command, Reply};
-
-    #[test]
-    fn each_command_reaches_its_own() {
-        let mut state = State::default();
-        let shards = ShardCounts { logs: 3, metrics: 1 };
-        let reply = Reply::decode(&state.apply(&for_placement(&Command::Read { shards })));
-        assert_eq!(reply, Reply::Done { version: 1 });
-        let remove = catalog::Command::Remove { names: vec!["none".into()], epoch: None };
-        let reply = catalog::Reply::decode(&state.apply(&for_catalog(&remove.encode())));
-        assert_eq!(reply, catalog::Reply::Done { version: 1 });
-        assert_eq!(state.table.readable(), shards);
-        let back = State::decode(&state.encode()).expect("reads");
-        assert_eq!((back.catalog, back.table), (state.catalog.clone(), state.table.clone()));
-        for nonsense in [&b""[..], b"\x09", b"\x01{", b"\x02"] {
-            assert!(matches!(catalog::Reply::decode(&state.apply(nonsense)), catalog::Reply::Refused { .. }));
-        }
-        let place = Command::Place { groups: vec![(GroupId(5), vec![1])] };
-        assert_eq!(Reply::decode(&state.apply(&for_placement(&place))), Reply::Done { version: 2 });
-        let leave = leases::Command::Leave { holder: "a".into() }.encode();
-        assert_eq!(leases::Reply::decode(&state.apply(&for_leases(&leave))), leases::Reply::Done);
-        let before = serde_json::json!({"catalog": &*state.catalog, "table": &*state.table}).to_string();
-        assert_eq!(
-            State::decode(before.as_bytes()).expect("reads").leases,
-            Arc::default(),
-            "from before there were any"
-        );
-    }
-}
+mod tests;

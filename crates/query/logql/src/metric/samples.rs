@@ -136,7 +136,10 @@ impl Evaluation<'_> {
             let series = match page_series {
                 Some(series) if plain || row.has_page_labels() => series,
                 _ if plain || row.has_page_labels() => {
-                    row.load(page, at);
+                    // Else it is as the stages left it: what they took from it must not come back.
+                    if plain {
+                        row.load(page, at);
+                    }
                     let series = self.series(sampler, &row, set)?;
                     page_series = Some(series);
                     series

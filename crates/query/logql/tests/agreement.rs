@@ -1,0 +1,120 @@
+//! Random queries: answers are what a slow and obvious evaluator says, and a range query answers what instant queries do.
+
+#[path = "source/memory.rs"]
+mod memory;
+#[path = "agreement/obvious.rs"]
+mod obvious;
+#[path = "agreement/random.rs"]
+mod random;
+
+use eval::source::Order;
+use eval::value::{SampleValue, Value};
+use memory::Memory;
+use model::Labels;
+use obvious::{Failed, Map};
+use ouro_logql::{Expr, Options, entries, instant, parse, range};
+use proptest::prelude::*;
+use random::{Row, SECOND, STREAMS};
+use std::collections::BTreeMap;
+
+type Points = BTreeMap<(Map, i64), f64>;
+
+fn source(rows: &[Row]) -> Memory {
+    let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let mut memory = Memory::default();
+    for row in rows {
+        let metadata: Vec<_> = row.trace.map(|trace| ("trace", trace)).into_iter().collect();
+        memory.push(&map(STREAMS[row.stream]), row.time, &row.line, &map(&metadata));
+    }
+    memory
+}
+
+/// Without the details of errors, which quote the parser's own words.
+fn map(labels: &Labels) -> Map {
+    let known = labels.iter().filter(|(name, _)| *name != "__error_details__");
+    known.map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
+}
+
+fn points(value: Value) -> Points {
+    let mut points = Points::new();
+    match value {
+        Value::Vector(samples) => {
+            for sample in samples {
+                let SampleValue::Float(value) = sample.value else { panic!("logs have no histograms") };
+                points.insert((map(&sample.labels), sample.time_ms), value);
+            }
+        }
+        Value::Matrix(all) => {
+            for series in all {
+                points.extend(series.points.iter().map(|(time, value)| ((map(&series.labels()), *time), *value)));
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+    points
+}
+
+fn near(one: f64, other: f64) -> bool {
+    one == other || one.is_nan() && other.is_nan() || (one - other).abs() <= 1e-9 * one.abs().max(other.abs()).max(1.0)
+}
+
+/// The first difference.
+fn differ(got: &Points, want: &Points) -> Option<String> {
+    let all = got.keys().chain(want.keys());
+    let same = |key| matches!((got.get(key), want.get(key)), (Some(got), Some(want)) if near(*got, *want));
+    all.into_iter().find(|key| !same(key)).map(|key| format!("{key:?}: {:?}, wanted {:?}", got.get(key), want.get(key)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn numbers_are_the_obvious_ones(rows in random::rows(0..120), text in random::metric(), start in 0..40i64, step in 1..20i64) {
+        let expr = parse(&text).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
+        let Expr::Metric(metric) = &expr else { panic!("{text} is no metric query") };
+        let (source, options) = (source(&rows), Options::default());
+        let times: Vec<i64> = (0..8).map(|n| (start + n * step) * SECOND).collect();
+        let mut want = Ok(Points::new());
+        for time in &times {
+            match (obvious::vector(&rows, metric, *time), &mut want) {
+                (Ok(vector), Ok(all)) => all.extend(vector.into_iter().map(|(labels, value)| ((labels, time / 1_000_000), value))),
+                (Err(Failed), _) => want = Err(Failed),
+                _ => {}
+            }
+        }
+        let got = range(&source, &expr, times[0], times[7], step * SECOND, &options);
+        match (got.map(points), want) {
+            (Ok(got), Ok(want)) => prop_assert_eq!(differ(&got, &want), None, "{}", text),
+            (Err(_), Err(Failed)) => {}
+            (got, want) => prop_assert!(false, "{text}: {got:?}, wanted {want:?}"),
+        }
+        match (instant(&source, &expr, times[3], &options).map(points), obvious::vector(&rows, metric, times[3])) {
+            (Ok(got), Ok(want)) => {
+                let want = want.into_iter().map(|(labels, value)| ((labels, times[3] / 1_000_000), value)).collect();
+                prop_assert_eq!(differ(&got, &want), None, "{}", text);
+            }
+            (Err(_), Err(Failed)) => {}
+            (got, want) => prop_assert!(false, "{text}, once: {got:?}, wanted {want:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_are_the_obvious_ones(rows in random::rows(0..120), text in random::log(), start in 0..60i64, len in 1..80i64, limit in 1..60usize, newest: bool) {
+        let expr = parse(&text).map_err(|e| TestCaseError::fail(format!("{text}: {e}")))?;
+        let Expr::Log(log) = &expr else { panic!("{text} is no log query") };
+        let (start, end) = (start * SECOND, (start + len) * SECOND);
+        let mut want: Vec<_> = rows.iter().filter(|row| start <= row.time && row.time < end).filter_map(|row| obvious::run(row, log)).collect();
+        want.sort_by_key(|seen| if newest { -seen.time } else { seen.time });
+        want.truncate(limit);
+        want.sort_by_key(|seen| seen.time);
+        let order = if newest { Order::Backward } else { Order::Forward };
+        let streams = entries(&source(&rows), &expr, start, end, limit, order, &Options::default()).expect(&text);
+        let mut got: Vec<_> = Vec::new();
+        for stream in &streams {
+            let seen = |entry: &ouro_logql::Entry| obvious::Seen { time: entry.time_ns, line: entry.line.clone(), labels: map(&stream.labels) };
+            got.extend(stream.entries.iter().map(seen));
+        }
+        got.sort_by_key(|seen| seen.time);
+        prop_assert_eq!(got, want, "{}", text);
+    }
+}

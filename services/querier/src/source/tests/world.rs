@@ -1,0 +1,347 @@
+//! Shards of one tenant as ingesters and the compactor keep them, and a querier's sources over them, in one process.
+
+use crate::catalog_copy::CatalogCopy;
+use crate::heads::Heads;
+use crate::kept::Kept;
+use crate::partial::Partial;
+use crate::querier::Parts;
+use crate::ranges::Ranges;
+use crate::reading::Reading;
+use crate::segments::Segments;
+use crate::settings::Settings;
+use crate::source::TenantRows;
+use block::{BlockMeta, Part, Segment, SegmentMeta};
+use bytes::Bytes;
+use catalog::{BlockEntry, Catalog, Command, Inputs, Name, Place, Reply, SegmentEntry, TenantEntry};
+use futures::stream;
+use mesh::Directory;
+use model::{ByteSize, ShardCounts, ShardId, Signal, TenantId, TimeRange};
+use objects::Store;
+use placement::Table;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::time::Duration;
+use tempfile::TempDir;
+use tenancy::RetentionSettings;
+use tokio::runtime::Runtime;
+use tonic::{Request, Response, Status, body::Body};
+use tower::ServiceExt;
+use transport::v1::control_server::{Control, ControlServer};
+use transport::v1::read_server::{Read, ReadServer};
+use transport::v1::select_reply::Reply as Rows;
+use transport::{Link, link, rows, v1};
+use wire::batch::Header;
+
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// The epoch of the first lease.
+const EPOCH: u64 = 1;
+
+pub enum Head {
+    Logs(logs::Head),
+    Metrics(metrics::Head),
+}
+
+pub struct Shard {
+    id: ShardId,
+    head: Head,
+    applied: u64,
+    /// Dropped by the head: the last index, and the version of the catalog that knows it.
+    flushed: (u64, u64),
+    /// Known to the catalog, and not dropped yet.
+    cut: Option<(u64, u64)>,
+}
+
+struct State {
+    shards: Vec<Shard>,
+    catalog: Catalog,
+    blocks: u32,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+struct Ingesters(Arc<Mutex<State>>);
+
+pub struct World {
+    signal: Signal,
+    ingesters: Ingesters,
+    store: Store,
+    parts: Arc<Parts>,
+    _folder: TempDir,
+}
+
+pub fn tenant() -> TenantId {
+    TenantId::new("acme").expect("a name")
+}
+
+fn logs_settings() -> logs::Settings {
+    logs::Settings { row_group: ByteSize(4 << 10), page_rows: 7, verify: true, ..logs::Settings::default() }
+}
+
+fn metrics_settings() -> metrics::Settings {
+    metrics::Settings { page_samples: 20, ..metrics::Settings::default() }
+}
+
+struct Payload(Bytes);
+
+impl logs::Payload for Payload {
+    fn read(&self) -> std::io::Result<Bytes> {
+        Ok(self.0.clone())
+    }
+}
+
+impl World {
+    pub fn new(signal: Signal, shards: u32) -> World {
+        let shard = |index| {
+            let head = match signal {
+                Signal::Logs => Head::Logs(logs::Head::new(logs_settings())),
+                Signal::Metrics => Head::Metrics(metrics::Head::new(metrics_settings())),
+            };
+            Shard { id: ShardId::new(signal, index), head, applied: 0, flushed: (0, 0), cut: None }
+        };
+        let mut state = State { shards: (0..shards).map(shard).collect(), catalog: Catalog::default(), blocks: 0 };
+        state.catalog.apply(&Command::Lease { holder: "one".into(), epoch: 0, renewal: 0 }.encode());
+        let ingesters = Ingesters(Arc::new(Mutex::new(state)));
+        let mut table = Table::default();
+        table.apply(&placement::Command::Read { shards: ShardCounts { logs: shards, metrics: shards } }.encode());
+        let directory = Directory::one(ingesters.link(), Arc::new(table));
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(&objects::Settings::default(), folder.path()).expect("opens");
+        // Every query asks for the newest catalog, so that it meets blocks at once.
+        let settings = Settings { catalog_age: Duration::ZERO, ..Settings::default() };
+        let _within = RUNTIME.enter();
+        let parts = Parts {
+            heads: Heads::new(directory.clone()),
+            catalog: CatalogCopy::new(directory, settings.catalog_age),
+            segments: Segments::new(Ranges::new(store.clone(), &settings, None), settings.open_segments),
+        };
+        World { signal, ingesters, store, parts: Arc::new(parts), _folder: folder }
+    }
+
+    /// What the engines read.
+    pub fn rows(&self) -> TenantRows {
+        TenantRows {
+            parts: self.parts.clone(),
+            tenant: tenant(),
+            kept: Kept::now(&RetentionSettings::default()),
+            reading: Reading::new(ByteSize(u64::MAX), Arc::new(|| false)),
+            partial: Arc::new(Partial::new(true)),
+            runtime: RUNTIME.handle().clone(),
+            closed: None,
+        }
+    }
+
+    pub fn append(&self, shard: u32, header: &Header, body: &[u8]) {
+        let mut state = self.ingesters.lock();
+        let shard = &mut state.shards[shard as usize];
+        shard.applied += 1;
+        match &shard.head {
+            Head::Logs(head) => {
+                let payload: Bytes = wire::snappy::compress(body).into();
+                let rest = Arc::new(Payload(payload.clone()));
+                head.apply(shard.applied, header, &payload, rest).expect("applies");
+            }
+            Head::Metrics(head) => drop(head.apply(shard.applied, header, body).expect("applies")),
+        }
+    }
+
+    /// The catalog takes a segment; the head still has its rows.
+    pub fn cut(&self, shard: u32) {
+        self.drop_cut(shard);
+        let mut state = self.ingesters.lock();
+        let State { shards, catalog, .. } = &mut *state;
+        let shard = &mut shards[shard as usize];
+        let (after, through) = (shard.flushed.0, shard.applied);
+        let parts = shard.cut(through);
+        if parts.is_empty() {
+            return;
+        }
+        let meta = SegmentMeta { shard: shard.id, level: 0, after, through, term: 1, created: 0 };
+        let name = Name::Segment { shard: shard.id, after, through, term: 1 }.to_string();
+        let (data, directory) = block::write(meta, parts);
+        let tenants = directory.parts.iter().map(|part| {
+            let (min, max) = (part.times.min, part.times.max);
+            TenantEntry { tenant: part.tenant.clone(), rows: part.rows, min, max }
+        });
+        let segment = SegmentEntry {
+            name: name.clone(),
+            shard: shard.id,
+            level: 0,
+            after,
+            through,
+            term: 1,
+            created: 0,
+            order: 0,
+            rows: directory.parts.iter().map(|part| part.rows).sum(),
+            raw_bytes: 0,
+            bytes: data.len() as u64,
+            tenants: tenants.collect(),
+        };
+        self.put(&name, data);
+        match catalog.apply(&Command::Add { segment }.encode()) {
+            Reply::Done { version } => shard.cut = Some((through, version)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The head lets go of what the catalog knows.
+    pub fn drop_cut(&self, shard: u32) {
+        let shard = &mut self.ingesters.lock().shards[shard as usize];
+        let Some(cut) = shard.cut.take() else { return };
+        match &shard.head {
+            Head::Logs(head) => head.drop_frozen(cut.0),
+            Head::Metrics(head) => head.drop_frozen(cut.0),
+        }
+        shard.flushed = cut;
+    }
+
+    /// Merges up to `count` objects that stand side by side, from the one at `first`, if there are two at least.
+    pub fn merge(&self, first: usize, count: usize, part_bytes: u64) {
+        let mut state = self.ingesters.lock();
+        let flushed = |shard: ShardId| state.shards[shard.index as usize].flushed.0;
+        let segments = state.catalog.segments().map(|s| (s.place(), s.name.clone(), s.through <= flushed(s.shard)));
+        let blocks = state.catalog.blocks().map(|block| (block.place, block.name.clone(), true));
+        let mut all: Vec<(Place, String, bool)> = segments.chain(blocks).collect();
+        all.sort();
+        let first = first % all.len().max(1);
+        // What a head still has is left alone, as the compactor's grace sees to.
+        let run = all.into_iter().skip(first).take(count).take_while(|(_, _, dropped)| *dropped);
+        let names: Vec<String> = run.map(|(_, name, _)| name).collect();
+        if names.len() < 2 {
+            return;
+        }
+        let inputs = Inputs::named(&state.catalog, &names).expect("all are there");
+        let _within = RUNTIME.enter();
+        let open = |name: &String| Segment::open(self.store.object(name)).expect("opens").part(&tenant());
+        let sections = names.iter().filter_map(open);
+        let (place, flushed) = (inputs.place().expect("a place"), inputs.flushed());
+        let parts: Vec<Part> = match self.signal {
+            Signal::Logs => {
+                let readers: Vec<_> = sections.map(|s| logs::Reader::open(s).expect("opens")).collect();
+                let merge = logs::Merge::new(tenant(), &readers, TimeRange::ALL, part_bytes, &logs_settings());
+                merge.expect("begins").collect::<Result<_, _>>().expect("merges")
+            }
+            Signal::Metrics => {
+                let readers: Vec<_> = sections.map(|s| Arc::new(metrics::Reader::open(s).expect("opens"))).collect();
+                let range = TimeRange::ALL;
+                let merge = metrics::Compaction::new(tenant(), &readers, range, part_bytes, &metrics_settings());
+                merge.expect("begins").collect::<Result<_, _>>().expect("merges")
+            }
+        };
+        let mut added = Vec::new();
+        for part in parts {
+            state.blocks += 1;
+            let name = Name::block(&tenant(), self.signal, EPOCH, state.blocks).to_string();
+            let meta = BlockMeta {
+                signal: self.signal,
+                level: inputs.level(),
+                epoch: EPOCH,
+                created: 0,
+                order: place.order,
+                after: place.after,
+                shard: place.shard.index,
+                flushed: flushed.iter().map(|(shard, through)| (shard.index, *through)).collect(),
+            };
+            let (rows, TimeRange { min, max }) = (part.rows, part.times);
+            let (data, _) = block::write_block(meta, part);
+            added.push(BlockEntry {
+                name: name.clone(),
+                signal: self.signal,
+                tenant: tenant(),
+                level: inputs.level(),
+                place,
+                created: 0,
+                rows,
+                raw_bytes: 0,
+                bytes: data.len() as u64,
+                min,
+                max,
+                flushed: flushed.clone(),
+            });
+            self.put(&name, data);
+        }
+        let replaced = state.catalog.apply(&Command::Replace { epoch: EPOCH, removed: names, added }.encode());
+        assert!(matches!(replaced, Reply::Done { .. }), "{replaced:?}");
+    }
+
+    fn put(&self, name: &str, data: Bytes) {
+        RUNTIME.block_on(self.store.put(name, data)).expect("written");
+    }
+}
+
+impl Shard {
+    fn cut(&self, through: u64) -> Vec<Part> {
+        match &self.head {
+            Head::Logs(head) => head.cut(through).encode().collect::<Result<_, _>>().expect("encodes"),
+            Head::Metrics(head) => head.cut(through).encode().collect::<Result<_, _>>().expect("encodes"),
+        }
+    }
+
+    /// As an ingester answers.
+    fn select(&self, request: v1::SelectRequest) -> Vec<Rows> {
+        let (tenant, range) = (tenant(), TimeRange::new(request.min_time, request.max_time));
+        let matchers = rows::read_matchers(request.matchers).expect("matchers");
+        let mut replies = vec![Rows::View(v1::View { flushed: self.flushed.0, version: self.flushed.1 })];
+        match &self.head {
+            Head::Logs(head) => {
+                let selection = logs::Selection { matchers, range, contains: request.contains, lines: true };
+                let view = head.snapshot();
+                let pages = match (request.limit as usize, request.newest) {
+                    (0, _) => view.pages(&tenant, &selection),
+                    (limit, false) => view.oldest(&tenant, &selection, limit),
+                    (limit, true) => view.newest(&tenant, &selection, limit),
+                };
+                replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
+            }
+            Head::Metrics(head) => {
+                let view = head.snapshot();
+                let series = view.select(&tenant, &matchers, range);
+                replies.extend(series.map(|series| Rows::Series(rows::series_rows(series))));
+            }
+        }
+        replies
+    }
+}
+
+impl Ingesters {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nobody panicked")
+    }
+
+    fn link(&self) -> Link {
+        let routes = tonic::service::Routes::new(ReadServer::new(self.clone()));
+        let routes = routes.add_service(ControlServer::new(self.clone())).prepare();
+        link::in_memory(tower::service_fn(move |request: http::Request<Body>| {
+            let routes = routes.clone();
+            async move { routes.oneshot(request).await.map(|response| response.map(Body::new)) }
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Read for Ingesters {
+    type SelectStream = stream::Iter<std::vec::IntoIter<Result<v1::SelectReply, Status>>>;
+
+    async fn select(&self, request: Request<v1::SelectRequest>) -> Result<Response<Self::SelectStream>, Status> {
+        let request = request.into_inner();
+        let shard = rows::shard_id(request.shard).expect("a shard");
+        let replies = self.lock().shards[shard.index as usize].select(request);
+        let replies: Vec<_> = replies.into_iter().map(|reply| Ok(v1::SelectReply { reply: Some(reply) })).collect();
+        Ok(Response::new(stream::iter(replies)))
+    }
+}
+
+#[tonic::async_trait]
+impl Control for Ingesters {
+    async fn catalog(&self, _: Request<v1::CatalogRequest>) -> Result<Response<v1::CatalogReply>, Status> {
+        let catalog = &self.lock().catalog;
+        Ok(Response::new(v1::CatalogReply { version: catalog.version(), catalog: catalog.encode().into() }))
+    }
+
+    async fn propose(&self, _: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeReply>, Status> {
+        Err(Status::unimplemented("nobody proposes"))
+    }
+
+    async fn placement(&self, _: Request<v1::PlacementRequest>) -> Result<Response<v1::PlacementReply>, Status> {
+        Err(Status::unimplemented("the placement stays as it is"))
+    }
+}
