@@ -29,6 +29,8 @@ mod members;
 mod overload;
 #[path = "cluster/push.rs"]
 mod push;
+#[path = "cluster/replicas.rs"]
+mod replicas;
 #[path = "cluster/roles.rs"]
 mod roles;
 #[path = "cluster/roll.rs"]

@@ -59,11 +59,12 @@ pub async fn push(
     }
 }
 
-/// 204, or 400 with what was refused, or the error's own status. `counts`: with the headers of remote write 2.0.
+/// 204, or 202 for a replica that is not elected, or 400 with what was refused, or the error's own status. `counts`: with the headers of remote write 2.0.
 fn answer(distributor: &Distributor, pushed: Result<Pushed, PushError>, counts: bool) -> Response {
     let written = pushed.as_ref().map_or(Written::default(), |pushed| pushed.written);
     let mut response = match count_answer(distributor, pushed) {
         Answered::Stored { refused: None, .. } => StatusCode::NO_CONTENT.into_response(),
+        Answered::Left { text } => (StatusCode::ACCEPTED, format!("{text}\n")).into_response(),
         Answered::Stored { refused: Some(text), .. } => (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response(),
         Answered::Failed { error, status } => {
             let mut response = (status, format!("{error}\n")).into_response();
@@ -89,6 +90,10 @@ pub enum Answered {
         refused: Option<String>,
         rows: u64,
     },
+    /// Another replica's samples are stored.
+    Left {
+        text: String,
+    },
     Failed {
         error: PushError,
         status: StatusCode,
@@ -98,6 +103,10 @@ pub enum Answered {
 /// Counts the push by its outcome.
 pub fn count_answer(distributor: &Distributor, pushed: Result<Pushed, PushError>) -> Answered {
     match pushed {
+        Ok(Pushed { left: Some(text), .. }) => {
+            add(&distributor.meters().pushes_left, 1);
+            Answered::Left { text }
+        }
         Ok(Pushed { refused, refused_rows, .. }) => {
             let meters = distributor.meters();
             add(if refused.is_none() { &meters.pushes_stored } else { &meters.pushes_partial }, 1);

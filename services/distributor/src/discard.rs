@@ -22,10 +22,12 @@ pub enum Discard {
     NotTranslated,
     /// A shard's leader says why: too old for the series, another value at the same time.
     RefusedByShard,
+    /// Another replica of the cluster is stored.
+    ReplicaNotElected,
 }
 
 /// All of them, in the order of the enum.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "invalid_labels",
     "missing_labels",
     "max_label_names_per_series",
@@ -40,6 +42,7 @@ const NAMES: [&str; 14] = [
     "mixed_samples",
     "not_translated",
     "refused_by_shard",
+    "replica_not_elected",
 ];
 
 impl Discard {

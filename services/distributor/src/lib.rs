@@ -2,7 +2,8 @@
 //!
 //! In the order in which data meets the parts: `api` has the routes; `body` reads a push within the `budget` and knows
 //! its encodings (`otlp` has the routes of OTLP over HTTP and gRPC); `rate` holds the tenant to its bytes a second;
-//! `translate` makes of every content a body of Loki's push or of remote write; `loki` and `remote_write` check what it
+//! `translate` makes of every content a body of Loki's push or of remote write; `elected` says whose samples are stored
+//! where several replicas send the same; `loki` and `remote_write` check what it
 //! holds, with `labels` and what is `known` of them, and `discard` has the words for what they leave out; `route` makes
 //! batches for shards of what is left; `append` gathers the batches of concurrent pushes and gives them to the shard
 //! leaders. `distributor` puts them in a row.
@@ -14,6 +15,7 @@ mod budget;
 mod checked;
 mod discard;
 mod distributor;
+mod elected;
 mod error;
 mod known;
 mod labels;

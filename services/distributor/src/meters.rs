@@ -11,6 +11,8 @@ pub struct Meters {
     pub pushes_stored: AtomicU64,
     /// Some rows refused (400), the rest stored.
     pub pushes_partial: AtomicU64,
+    /// Of replicas that are not elected (202).
+    pub pushes_left: AtomicU64,
     /// Refused for what they are: 4xx but 429.
     pub pushes_refused: AtomicU64,
     /// Refused for a rate: 429.
@@ -43,6 +45,7 @@ impl Meters {
         for (outcome, pushes) in [
             ("stored", &self.pushes_stored),
             ("partial", &self.pushes_partial),
+            ("left", &self.pushes_left),
             ("refused", &self.pushes_refused),
             ("limited", &self.pushes_limited),
             ("failed", &self.pushes_failed),

@@ -1,5 +1,6 @@
 //! What one tenant may do. Every limit is named in the error that it causes, as `limits.<field>`.
 
+use crate::ha::HaSettings;
 use crate::otlp::{DiscoverySettings, OtlpSettings};
 use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct Limits {
     pub out_of_order_window: Option<Duration>,
     /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
     pub shards: u32,
+    /// `limits.ha`: how pairs of Prometheus servers are told.
+    pub ha: HaSettings,
     /// `limits.otlp`: how OTLP is translated.
     pub otlp: OtlpSettings,
     /// `limits.discover`: what is found out about log lines.
@@ -104,6 +107,7 @@ impl Default for Limits {
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
             shards: 1,
+            ha: HaSettings::default(),
             otlp: OtlpSettings::default(),
             discover: DiscoverySettings::default(),
             retention: RetentionSettings::default(),

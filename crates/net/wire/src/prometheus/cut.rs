@@ -92,7 +92,7 @@ pub fn split(body: &[u8], version: Version, parts: usize, part_of: impl Fn(usize
 }
 
 /// Calls `each` with every field and its bytes, tag included, up to the end or the first defect.
-fn each_field<'a>(message: &'a [u8], mut each: impl FnMut(Field<'a>, &'a [u8])) {
+pub(super) fn each_field<'a>(message: &'a [u8], mut each: impl FnMut(Field<'a>, &'a [u8])) {
     let mut fields = Fields::new(message);
     let mut before = fields.rest();
     while let Ok(Some(field)) = fields.read() {

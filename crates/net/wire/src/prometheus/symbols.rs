@@ -38,6 +38,11 @@ impl<'a> Symbols<'a> {
         Ok(Symbols(symbols))
     }
 
+    /// The bytes of all of them, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().map(|symbol| symbol.bytes)
+    }
+
     pub fn text(&self, at: u64) -> Result<&'a str, DecodeError> {
         std::str::from_utf8(self.symbol(at)?.bytes).map_err(|_| DecodeError::Utf8)
     }

@@ -473,6 +473,37 @@ proptest! {
     }
 
     #[test]
+    fn stripping_equals_not_having_written(series in written(), name in ".{0,3}") {
+        for version in VERSIONS {
+            let body = encode(&series, version);
+            let names = series.iter().flat_map(|written| &written.labels).map(|label| label.0.clone());
+            for name in names.chain([name.clone()]) {
+                let mut want = series.clone();
+                want.iter_mut().for_each(|written| written.labels.retain(|label| label.0 != name));
+                let stripped = strip(&body, version, &name).expect("strips");
+                prop_assert_eq!(decode(&stripped, version), Ok(want));
+                let key = |body: &[u8]| super::series(body, version).map(|s| s.map(|s| s.key())).collect::<Vec<_>>();
+                prop_assert_eq!(key(&stripped), key(&strip(&stripped, version, &name).expect("strips")));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_series_with_both_labels_counts(series in written(), names in [".{0,2}", ".{0,2}"]) {
+        let names = [names[0].as_str(), names[1].as_str()];
+        let value = |written: &Written, name: &str| {
+            written.labels.iter().rev().find(|label| label.0 == name).map(|label| label.1.clone())
+        };
+        let both = |written: &Written| Some([value(written, names[0])?, value(written, names[1])?]);
+        let want = series.iter().find_map(both);
+        for version in VERSIONS {
+            let body = encode(&series, version);
+            let found = first_with(&body, version, names).expect("reads");
+            prop_assert_eq!(found.map(|found| found.map(str::to_owned)), want.clone());
+        }
+    }
+
+    #[test]
     fn cutting_equals_removing(series in written(), drop: u64) {
         for version in VERSIONS {
             let body = encode(&series, version);
