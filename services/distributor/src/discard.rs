@@ -4,7 +4,7 @@ use crate::meters::add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telemetry::Exposition;
 
-/// The words are Loki's where it has one.
+/// The words are Loki's or Mimir's where those have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Discard {
     InvalidLabels,
@@ -20,14 +20,19 @@ pub enum Discard {
     InvalidHistogram,
     MixedSamples,
     NotTranslated,
-    /// A shard's leader says why: too old for the series, another value at the same time.
+    /// A shard's leader says why, without one of the words that follow.
     RefusedByShard,
+    /// Too old for its series.
+    SampleTooOld,
+    NewValueForTimestamp,
+    SeriesLimit,
+    MetricSeriesLimit,
     /// Another replica of the cluster is stored.
     ReplicaNotElected,
 }
 
 /// All of them, in the order of the enum.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 19] = [
     "invalid_labels",
     "missing_labels",
     "max_label_names_per_series",
@@ -42,12 +47,23 @@ const NAMES: [&str; 15] = [
     "mixed_samples",
     "not_translated",
     "refused_by_shard",
+    "sample_too_old",
+    "new_value_for_timestamp",
+    "per_user_series_limit",
+    "per_metric_series_limit",
     "replica_not_elected",
 ];
 
 impl Discard {
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
+    }
+
+    /// By the word of a shard's leader.
+    pub fn of_shard(word: &str) -> Discard {
+        use Discard::{MetricSeriesLimit, NewValueForTimestamp, SampleTooOld, SeriesLimit};
+        let known = [SampleTooOld, NewValueForTimestamp, SeriesLimit, MetricSeriesLimit];
+        known.into_iter().find(|discard| discard.name() == word).unwrap_or(Discard::RefusedByShard)
     }
 }
 

@@ -305,7 +305,7 @@ impl Distributor {
                 let floats = count.min(written.samples);
                 written.samples -= floats;
                 written.histograms = written.histograms.saturating_sub(count - floats);
-                refused.add(Discard::RefusedByShard, count, || refusal.text);
+                refused.add(Discard::of_shard(&refusal.reason), count, || refusal.text);
             }
         }
         let count = refused.rows.rows();

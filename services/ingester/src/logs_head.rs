@@ -4,8 +4,8 @@ use crate::error::Error;
 use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
+use metrics::Bounds;
 use std::sync::Arc;
-use std::time::Duration;
 use transport::{rows, v1};
 use wire::batch::Batch;
 
@@ -32,7 +32,7 @@ impl Head for LogsHead {
     }
 
     /// Lines are accepted in any order and age, so there is nothing to look at.
-    fn admit(&self, batch: Batch, _: Option<Duration>) -> Result<Admission, Error> {
+    fn admit(&self, batch: Batch, _: &Bounds) -> Result<Admission, Error> {
         Ok(Admission { batch: Some(batch), body: None, refused: Vec::new() })
     }
 

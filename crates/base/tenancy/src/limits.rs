@@ -40,6 +40,13 @@ pub struct Limits {
     /// "unlimited" for any. Log lines may come in any order.
     #[serde(with = "settings::duration::option")]
     pub out_of_order_window: Option<Duration>,
+    /// `limits.max_series`: series that have samples of the last hours, over all shards; each shard takes its part. Samples
+    /// of further series are refused. null or "unlimited" for any number.
+    #[serde(with = "unlimited")]
+    pub max_series: Option<u64>,
+    /// `limits.max_series_per_metric`: those of one metric name, likewise.
+    #[serde(with = "unlimited")]
+    pub max_series_per_metric: Option<u64>,
     /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
     pub shards: u32,
     /// `limits.ha`: how pairs of Prometheus servers are told.
@@ -106,6 +113,8 @@ impl Default for Limits {
             creation_grace: Some(Duration::from_secs(10 * 60)),
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
+            max_series: None,
+            max_series_per_metric: None,
             shards: 1,
             ha: HaSettings::default(),
             otlp: OtlpSettings::default(),

@@ -214,7 +214,9 @@ async fn a_tenant_is_spread_over_its_shards() {
 async fn what_the_leader_says_is_told() {
     let body = logs(&[(STREAM, &[(1, "x"), (2, "y"), (3, "z")])]);
     let agent = Agent::new();
-    agent.shards.answer(Ok(vec![Appended { refused: vec![Refusal { text: "no room in {a}".into(), count: 2 }] }]));
+    agent.shards.answer(Ok(vec![Appended {
+        refused: vec![Refusal { text: "no room in {a}".into(), count: 2, reason: String::new() }],
+    }]));
     agent.push_logs(&body).await.is(400, &["no room in {a}", "2 of 3 rows"]);
     let error =
         |reason, retry_after| Err(AppendError { reason, text: "shard logs-1 has no leader".into(), retry_after });
