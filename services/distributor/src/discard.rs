@@ -29,10 +29,12 @@ pub enum Discard {
     MetricSeriesLimit,
     /// Another replica of the cluster is stored.
     ReplicaNotElected,
+    /// A rule leaves the series out.
+    Relabeled,
 }
 
 /// All of them, in the order of the enum.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "invalid_labels",
     "missing_labels",
     "max_label_names_per_series",
@@ -52,6 +54,7 @@ const NAMES: [&str; 19] = [
     "per_user_series_limit",
     "per_metric_series_limit",
     "replica_not_elected",
+    "relabel_configuration",
 ];
 
 impl Discard {
@@ -90,6 +93,11 @@ impl Discarded {
 pub struct DiscardMeters([AtomicU64; NAMES.len()]);
 
 impl DiscardMeters {
+    /// Counts rows that nothing is told of.
+    pub fn count_quietly(&self, discard: Discard, rows: u64) {
+        add(&self.0[discard as usize], rows);
+    }
+
     pub fn count(&self, discarded: &Discarded) {
         self.0.iter().zip(discarded.0).filter(|(_, rows)| *rows > 0).for_each(|(counter, rows)| add(counter, rows));
     }

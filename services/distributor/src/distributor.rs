@@ -4,7 +4,7 @@ use crate::append::{Append, AppendError, Appended, Lanes};
 use crate::body::{Content, Encoding, inflate, read, stated_len, unframe};
 use crate::budget::{Budget, Claim};
 use crate::checked::{Checked, Refusals, Rules, Written};
-use crate::discard::{Discard, Discarded};
+use crate::discard::Discard;
 use crate::elected::{Elector, Replica, Verdict};
 use crate::error::PushError;
 use crate::known::Known;
@@ -224,9 +224,7 @@ impl Distributor {
             written.histograms += series.histograms().count() as u64;
             written.exemplars += series.exemplars().count() as u64;
         }
-        let mut discarded = Discarded::default();
-        discarded.add(Discard::ReplicaNotElected, written.samples + written.histograms);
-        self.meters.discarded.count(&discarded);
+        self.meters.discarded.count_quietly(Discard::ReplicaNotElected, written.samples + written.histograms);
         let left =
             format!("samples of replica {elected:?} are stored, not these [{}]", Discard::ReplicaNotElected.name());
         Ok(Pushed { written, left: Some(left), ..Pushed::default() })
@@ -240,6 +238,8 @@ impl Distributor {
         mut claim: Claim,
     ) -> Result<(Claim, Prepared), PushError> {
         let checked = self.check(admitted, translated)?;
+        // Other labels may be longer.
+        claim.grow_to(checked.body.len() as u64)?;
         let (signal, rows, written) = (checked.format.signal(), u64::from(checked.rows), checked.written);
         let refused = checked.refused.clone();
         let batches = match checked.empty {
@@ -311,6 +311,7 @@ impl Distributor {
         let count = refused.rows.rows();
         add(&self.meters.rows_refused, count);
         self.meters.discarded.count(&refused.rows);
+        self.meters.discarded.count_quietly(Discard::Relabeled, refused.left_out);
         let stored = if signal == Signal::Logs { &self.meters.lines } else { &self.meters.samples };
         add(stored, rows);
         let Refusals { first, .. } = refused;

@@ -87,7 +87,8 @@ fn discover(body: Vec<u8>, admitted: &Admitted<Write>) -> Result<Vec<u8>, PushEr
     found.map_err(|error| too_large(error, admitted))
 }
 
-fn too_large(error: DecodeError, admitted: &Admitted<Write>) -> PushError {
+/// The error of a body that became too large, or another one.
+pub fn too_large(error: DecodeError, admitted: &Admitted<Write>) -> PushError {
     match error {
         DecodeError::TooLarge { len, limit } => PushError::Translated {
             tenant: admitted.tenant().clone(),

@@ -10,5 +10,7 @@ mod logs;
 mod metrics;
 #[path = "push/otlp.rs"]
 mod otlp;
+#[path = "push/relabel.rs"]
+mod relabel;
 #[path = "push/shards.rs"]
 mod shards;

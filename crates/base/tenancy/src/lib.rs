@@ -8,6 +8,7 @@ mod error;
 mod ha;
 mod limits;
 mod otlp;
+mod relabel;
 mod table;
 
 pub use admit::{Admitted, Read, Write, admit, admit_reads};
@@ -15,4 +16,5 @@ pub use error::TenancyError;
 pub use ha::HaSettings;
 pub use limits::{Limits, RetentionSettings};
 pub use otlp::{DiscoverySettings, Naming, OtlpSettings};
+pub use relabel::{Relabel, RelabelAction, RelabelSettings, Relabeled};
 pub use table::{LimitTable, Overrides};

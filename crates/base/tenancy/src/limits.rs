@@ -2,6 +2,7 @@
 
 use crate::ha::HaSettings;
 use crate::otlp::{DiscoverySettings, OtlpSettings};
+use crate::relabel::Relabel;
 use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -51,6 +52,9 @@ pub struct Limits {
     pub shards: u32,
     /// `limits.ha`: how pairs of Prometheus servers are told.
     pub ha: HaSettings,
+    /// `limits.relabel`: rules by which labels of samples are changed, or series left out, in their order. They are those
+    /// of Prometheus's `metric_relabel_configs`.
+    pub relabel: Relabel,
     /// `limits.otlp`: how OTLP is translated.
     pub otlp: OtlpSettings,
     /// `limits.discover`: what is found out about log lines.
@@ -117,6 +121,7 @@ impl Default for Limits {
             max_series_per_metric: None,
             shards: 1,
             ha: HaSettings::default(),
+            relabel: Relabel::default(),
             otlp: OtlpSettings::default(),
             discover: DiscoverySettings::default(),
             retention: RetentionSettings::default(),

@@ -10,7 +10,7 @@ mod series;
 mod symbols;
 
 pub use cut::{Kind, Refused, split, verify, without};
-pub use edit::{first_with, strip};
+pub use edit::{first_with, relabel, strip};
 pub use histogram::HistogramSample;
 pub use series::{MetadataRef, Sample, TimeSeries};
 

@@ -2,9 +2,11 @@
 
 use super::cut::each_field;
 use super::series::{LABELS, read_label};
+use super::symbols::SYMBOLS;
 use super::{Version, read_symbols, series};
 use crate::error::DecodeError;
 use crate::protobuf::{Fields, put_bytes, put_varint, varint};
+use std::collections::{BTreeMap, HashMap};
 
 /// The values of two labels in the first series that has both.
 pub fn first_with<'a>(body: &'a [u8], version: Version, names: [&str; 2]) -> Result<Option<[&'a str; 2]>, DecodeError> {
@@ -100,4 +102,77 @@ fn strip_refs(series: &[u8], is_name: &[bool], out: &mut Vec<u8>, refs: &mut Vec
         out.extend_from_slice(refs);
     }
     Ok(())
+}
+
+/// The same body with other labels for some series, by their places in it. `limit`: bytes that it may have then. The body
+/// must be one that `series` has walked to its end.
+pub fn relabel<N: AsRef<str>>(
+    body: &[u8],
+    version: Version,
+    labels: &BTreeMap<u32, Vec<(N, N)>>,
+    limit: usize,
+) -> Result<Vec<u8>, DecodeError> {
+    let symbols = read_symbols(body, version)?;
+    let mut new = NewSymbols { first: symbols.map_or(0, |symbols| symbols.all().count()) as u64, ..Default::default() };
+    if version == Version::V2 && new.first == 0 && !labels.is_empty() {
+        new.number(""); // the first one of a table
+    }
+    let mut out = Vec::with_capacity(body.len());
+    let (mut at, mut message, mut pair) = (0, Vec::new(), Vec::new());
+    each_field(body, |field, raw| {
+        if field.number != version.series_field() {
+            return out.extend_from_slice(raw);
+        }
+        let changed = labels.get(&at);
+        at += 1;
+        let (Some(labels), Ok(bytes)) = (changed, field.bytes()) else { return out.extend_from_slice(raw) };
+        // What is too large already need not grow.
+        if out.len() > limit {
+            return;
+        }
+        message.clear();
+        pair.clear();
+        match version {
+            Version::V1 => labels.iter().for_each(|(name, value)| {
+                pair.clear();
+                put_bytes(&mut pair, 1, name.as_ref().as_bytes());
+                put_bytes(&mut pair, 2, value.as_ref().as_bytes());
+                put_bytes(&mut message, LABELS, &pair);
+            }),
+            Version::V2 => {
+                let texts = labels.iter().flat_map(|(name, value)| [name.as_ref(), value.as_ref()]);
+                texts.for_each(|text| put_varint(&mut pair, new.number(text)));
+                put_bytes(&mut message, LABELS, &pair);
+            }
+        }
+        each_field(bytes, |field, raw| {
+            if field.number != LABELS {
+                message.extend_from_slice(raw);
+            }
+        });
+        put_bytes(&mut out, field.number, &message);
+    });
+    // A table may be told in pieces: its order is all that counts.
+    new.texts.iter().for_each(|text| put_bytes(&mut out, SYMBOLS, text.as_bytes()));
+    match out.len() > limit {
+        true => Err(DecodeError::TooLarge { len: out.len(), limit }),
+        false => Ok(out),
+    }
+}
+
+/// Symbols that a table gets at its end.
+#[derive(Default)]
+struct NewSymbols<'l> {
+    first: u64,
+    texts: Vec<&'l str>,
+    numbers: HashMap<&'l str, u64>,
+}
+
+impl<'l> NewSymbols<'l> {
+    fn number(&mut self, text: &'l str) -> u64 {
+        *self.numbers.entry(text).or_insert_with(|| {
+            self.texts.push(text);
+            self.first + self.texts.len() as u64 - 1
+        })
+    }
 }

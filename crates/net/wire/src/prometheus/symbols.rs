@@ -4,7 +4,7 @@ use crate::error::DecodeError;
 use crate::protobuf::Fields;
 use xxhash_rust::xxh3::xxh3_128;
 
-const SYMBOLS: u32 = 4;
+pub(super) const SYMBOLS: u32 = 4;
 
 /// A table of more symbols is refused: two bytes on the wire take 40 in memory. Senders write some ten thousand.
 const MAX_SYMBOLS: usize = 1 << 20;
