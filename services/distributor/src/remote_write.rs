@@ -10,9 +10,8 @@ use crate::meters::add;
 use crate::translate::too_large;
 use bytes::Bytes;
 use model::TimeRange;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use tenancy::Relabeled;
+use tenancy::{LabelPair, Relabeled};
 use wire::error::DecodeError;
 use wire::prometheus::{Kind, Refused, TimeSeries, Version, metadata, relabel, series, without};
 
@@ -26,7 +25,7 @@ struct Walk<'r, 'a> {
     pairs: Vec<(&'a str, &'a str)>,
     cuts: Vec<Refused>,
     /// Labels that rules have made, by the series' places.
-    changes: BTreeMap<u32, Vec<(Cow<'a, str>, Cow<'a, str>)>>,
+    changes: BTreeMap<u32, Vec<LabelPair<'a>>>,
     /// Bytes of these.
     changed: usize,
     refused: Refusals,
@@ -234,7 +233,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Keeps labels for the body that is written in the end.
-    fn change(&mut self, at: u32, labels: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Result<(), DecodeError> {
+    fn change(&mut self, at: u32, labels: Vec<LabelPair<'a>>) -> Result<(), DecodeError> {
         self.changed += labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
         self.changes.insert(at, labels);
         let limit = self.rules.admitted.limits().max_push_inflated.as_usize();

@@ -16,5 +16,5 @@ pub use error::TenancyError;
 pub use ha::HaSettings;
 pub use limits::{Limits, RetentionSettings};
 pub use otlp::{DiscoverySettings, Naming, OtlpSettings};
-pub use relabel::{Relabel, RelabelAction, RelabelSettings, Relabeled};
+pub use relabel::{LabelPair, Relabel, RelabelAction, RelabelSettings, Relabeled};
 pub use table::{LimitTable, Overrides};

@@ -23,6 +23,9 @@ pub struct Limits {
     pub ingestion_burst: ByteSize,
     /// `limits.max_line_size`: bytes of a log line.
     pub max_line_size: ByteSize,
+    /// `limits.line_truncate`: whether a longer line is cut instead of refused; `truncated_from` in its metadata says how
+    /// many bytes it had.
+    pub line_truncate: bool,
     /// `limits.max_metadata_size`: bytes of all structured metadata of a log line.
     pub max_metadata_size: ByteSize,
     /// `limits.max_label_names`: labels of a series.
@@ -110,6 +113,7 @@ impl Default for Limits {
             ingestion_rate: None,
             ingestion_burst: ByteSize::mib(64),
             max_line_size: ByteSize(256 << 10),
+            line_truncate: false,
             max_metadata_size: ByteSize(64 << 10),
             max_label_names: 40,
             max_label_name_length: 1024,

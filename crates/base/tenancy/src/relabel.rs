@@ -25,14 +25,14 @@ struct Ready {
 }
 
 /// A label as a rule finds it or makes it.
-pub type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+pub type LabelPair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// What rules make of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relabeled<'a> {
     Same,
     /// In the order of the names, none of them twice, none without a value.
-    Changed(Vec<Pair<'a>>),
+    Changed(Vec<LabelPair<'a>>),
     /// It is not to be stored.
     Dropped,
 }
@@ -51,11 +51,11 @@ impl Relabel {
     pub fn apply<'a>(&self, labels: &[(&'a str, &'a str)]) -> Relabeled<'a> {
         // A label without a value is none.
         let given = labels.iter().filter(|(_, value)| !value.is_empty());
-        let mut now: Vec<Pair<'a>> = given.map(|(name, value)| (Cow::from(*name), Cow::from(*value))).collect();
+        let mut now: Vec<LabelPair<'a>> = given.map(|(name, value)| (Cow::from(*name), Cow::from(*value))).collect();
         if !self.0.rules.iter().all(|rule| rule.apply(&mut now)) || now.is_empty() {
             return Relabeled::Dropped;
         }
-        let same = |(now, given): (&Pair<'a>, &(&str, &str))| now.0 == given.0 && now.1 == given.1;
+        let same = |(now, given): (&LabelPair<'a>, &(&str, &str))| now.0 == given.0 && now.1 == given.1;
         match now.len() == labels.len() && now.iter().zip(labels).all(same) {
             true => Relabeled::Same,
             false => Relabeled::Changed(now),

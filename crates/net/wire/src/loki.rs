@@ -9,7 +9,7 @@ mod discovered;
 mod json;
 mod labels;
 
-pub use builder::{Builder, sanitize};
+pub use builder::{Builder, TRUNCATED_FROM, sanitize};
 pub use discovered::discover;
 pub use json::{JsonError, from_json};
 pub use labels::{LabelError, label_text, parse_labels, quote};

@@ -1,6 +1,6 @@
 //! One rule: how it is written, whether it makes sense, and what it does.
 
-use super::Pair;
+use super::LabelPair;
 use md5::{Digest, Md5};
 use regex::{Captures, Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ impl Rule {
     }
 
     /// Changes labels, which are in the order of their names; says whether the series is kept.
-    pub fn apply(&self, labels: &mut Vec<Pair<'_>>) -> bool {
+    pub fn apply(&self, labels: &mut Vec<LabelPair<'_>>) -> bool {
         let RelabelSettings { target_label: target, action, .. } = &self.written;
         match action {
             RelabelAction::Keep => return self.regex.is_match(&self.source(labels)),
@@ -145,7 +145,7 @@ impl Rule {
                 set(labels, target, (hash % self.written.modulus.max(1)).to_string());
             }
             RelabelAction::LabelMap => {
-                let map = |(name, value): &Pair<'_>| {
+                let map = |(name, value): &LabelPair<'_>| {
                     let groups = self.regex.captures(name)?;
                     Some((expand(&groups, &self.written.replacement), value.clone().into_owned()))
                 };
@@ -166,7 +166,7 @@ impl Rule {
         true
     }
 
-    fn replace(&self, labels: &mut Vec<Pair<'_>>) {
+    fn replace(&self, labels: &mut Vec<LabelPair<'_>>) {
         let source = self.source(labels).into_owned();
         let Some(groups) = self.regex.captures(&source) else { return };
         let target = expand(&groups, &self.written.target_label);
@@ -176,7 +176,7 @@ impl Rule {
     }
 
     /// The values of the source labels, put together.
-    fn source<'l>(&self, labels: &'l [Pair<'_>]) -> Cow<'l, str> {
+    fn source<'l>(&self, labels: &'l [LabelPair<'_>]) -> Cow<'l, str> {
         match self.written.source_labels.as_slice() {
             [one] => Cow::from(get(labels, one)),
             several => {
@@ -194,12 +194,12 @@ fn expand(groups: &Captures<'_>, template: &str) -> String {
 }
 
 /// The value of a label; empty when it is not there.
-fn get<'l>(labels: &'l [Pair<'_>], name: &str) -> &'l str {
+fn get<'l>(labels: &'l [LabelPair<'_>], name: &str) -> &'l str {
     labels.binary_search_by(|(other, _)| other.as_ref().cmp(name)).map_or("", |at| labels[at].1.as_ref())
 }
 
 /// Sets a label, or removes it when there is no value.
-fn set(labels: &mut Vec<Pair<'_>>, name: &str, value: String) {
+fn set(labels: &mut Vec<LabelPair<'_>>, name: &str, value: String) {
     match labels.binary_search_by(|(other, _)| other.as_ref().cmp(name)) {
         Ok(at) if value.is_empty() => drop(labels.remove(at)),
         Ok(at) => labels[at].1 = Cow::from(value),

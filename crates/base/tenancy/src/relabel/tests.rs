@@ -7,7 +7,7 @@ fn rules(yaml: &str) -> Result<Relabel, String> {
     serde_json::from_str(yaml).map_err(|error| error.to_string())
 }
 
-fn pairs<'a>(text: &'a str) -> Vec<(&'a str, &'a str)> {
+fn pairs(text: &str) -> Vec<(&str, &str)> {
     let mut pairs: Vec<_> = text.split_whitespace().filter_map(|pair| pair.split_once('=')).collect();
     pairs.sort_unstable();
     pairs
