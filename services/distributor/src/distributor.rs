@@ -118,6 +118,10 @@ impl Distributor {
         ByteSize(self.budget.used())
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(crate) fn limits(&self) -> &LimitTable {
         &self.limits
     }
@@ -135,7 +139,7 @@ impl Distributor {
         };
         let received = body.len() as u64;
         // Where only decompressing tells, text is taken to shrink to an eighth.
-        let len = stated_len(encoding, content, &body).unwrap_or(8 * received);
+        let len = stated_len(encoding, &content, &body).unwrap_or(8 * received);
         let offload = received + len >= self.settings.offload.0;
         let (this, admits) = (Arc::clone(self), admitted.clone());
         let work = move || this.prepare(&admits, &tenant, content, encoding, body, claim);
@@ -181,12 +185,12 @@ impl Distributor {
     ) -> Result<Step, PushError> {
         let received = body.len() as u64;
         // By what the body states, so that a refusal costs no decompression.
-        let stated = stated_len(encoding, content, &body).filter(|len| *len <= admitted.limits().max_push_inflated.0);
+        let stated = stated_len(encoding, &content, &body).filter(|len| *len <= admitted.limits().max_push_inflated.0);
         if let Some(len) = stated {
             self.hold_to_rate(admitted, tenant, len)?;
             claim.grow_to(received + len)?;
         }
-        let inflated = inflate(encoding, content, body, admitted)?;
+        let inflated = inflate(encoding, &content, body, admitted)?;
         let len = inflated.body.len() as u64;
         if stated.is_none() {
             self.hold_to_rate(admitted, tenant, len)?;

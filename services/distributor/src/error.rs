@@ -28,6 +28,8 @@ pub enum PushError {
     Json(#[from] JsonError),
     #[error(transparent)]
     OtlpJson(#[from] wire::otlp::JsonError),
+    #[error("lines cannot be taken: {why}")]
+    Lines { why: String },
     #[error("at least one valid stream is required for ingestion")]
     NoStreams,
     #[error(
@@ -68,7 +70,9 @@ impl PushError {
             PushError::TooLarge { .. } | PushError::Translated { .. } => Reason::TooLarge,
             PushError::Body(error) => error.reason(),
             PushError::Json(_) | PushError::OtlpJson(_) | PushError::Incomplete { .. } => Reason::BadInput,
-            PushError::ReplicaName { .. } | PushError::TooManyClusters { .. } => Reason::BadInput,
+            PushError::Lines { .. } | PushError::ReplicaName { .. } | PushError::TooManyClusters { .. } => {
+                Reason::BadInput
+            }
             PushError::NotElected { .. } => Reason::Unavailable,
             PushError::NoStreams => Reason::Unprocessable,
             PushError::Rate { .. } => Reason::OverLimit,

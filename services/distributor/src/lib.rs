@@ -1,7 +1,7 @@
 //! The distributor: the push door. It takes pushes in their agents' formats, and hands them to the shards as batches.
 //!
 //! In the order in which data meets the parts: `api` has the routes; `body` reads a push within the `budget` and knows
-//! its encodings (`otlp` has the routes of OTLP over HTTP and gRPC); `rate` holds the tenant to its bytes a second;
+//! its encodings (`otlp` has the routes of OTLP over HTTP and gRPC, `lines` that of plain lines); `rate` holds the tenant to its bytes a second;
 //! `translate` makes of every content a body of Loki's push or of remote write; `elected` says whose samples are stored
 //! where several replicas send the same; `loki` and `remote_write` check what it
 //! holds, with `labels` and what is `known` of them, and `discard` has the words for what they leave out; `route` makes
@@ -20,6 +20,7 @@ mod error;
 mod known;
 mod labels;
 mod leaders;
+mod lines;
 mod loki;
 mod meters;
 mod otlp;

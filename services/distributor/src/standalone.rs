@@ -29,6 +29,7 @@ impl Own for Process {
     const PURPOSE: &'static str = "push to";
 
     fn check(&self) -> Result<(), String> {
+        self.distributor.check()?;
         Overrides::of(self.limits.clone(), self.tenants.clone()).map(drop)
     }
 }

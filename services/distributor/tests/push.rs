@@ -4,6 +4,8 @@
 mod agent;
 #[path = "push/gather.rs"]
 mod gather;
+#[path = "push/lines.rs"]
+mod lines;
 #[path = "push/logs.rs"]
 mod logs;
 #[path = "push/metrics.rs"]
