@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::flush::{Away, Counts, Flusher};
 use crate::keeper::Keeper;
-use crate::logs_head::LogsHead;
+use crate::logs_head::{self, LogsHead};
 use crate::metrics_head::MetricsHead;
 use crate::peers::Peers;
 use crate::select::{self, Messages};
@@ -136,7 +136,7 @@ impl Ingester {
             node: node.clone(),
             logs: Arc::default(),
             metrics: Arc::default(),
-            logs_settings: settings.logs.clone(),
+            logs_settings: logs_head::Settings { encoding: settings.logs.clone(), limits: limits.clone() },
             metrics_settings: settings.metrics,
         };
         let inner = Inner {

@@ -6,10 +6,19 @@ use block::Part;
 use bytes::Bytes;
 use metrics::Bounds;
 use std::sync::Arc;
+use tenancy::LimitTable;
 use transport::{rows, v1};
 use wire::batch::Batch;
 
 pub struct LogsHead(logs::Head);
+
+/// What heads of logs are made with.
+#[derive(Clone)]
+pub struct Settings {
+    pub encoding: logs::Settings,
+    /// Streams are named as their tenants want it.
+    pub limits: Arc<LimitTable>,
+}
 
 impl logs::Payload for Rest {
     fn read(&self) -> std::io::Result<Bytes> {
@@ -23,12 +32,12 @@ impl logs::Payload for Rest {
 }
 
 impl Head for LogsHead {
-    type Settings = logs::Settings;
+    type Settings = Settings;
     type Frozen = logs::Frozen;
     type View = logs::View;
 
-    fn new(settings: &logs::Settings) -> LogsHead {
-        LogsHead(logs::Head::new(settings.clone()))
+    fn new(settings: &Settings) -> LogsHead {
+        LogsHead(logs::Head::naming(settings.encoding.clone(), settings.limits.clone()))
     }
 
     /// Lines are accepted in any order and age, so there is nothing to look at.

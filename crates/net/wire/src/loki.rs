@@ -10,7 +10,7 @@ mod json;
 mod labels;
 
 pub use builder::{Builder, TRUNCATED_FROM, sanitize};
-pub use discovered::discover;
+pub use discovered::{discover, with_service};
 pub use json::{JsonError, from_json};
 pub use labels::{LabelError, label_text, parse_labels, quote};
 

@@ -2,10 +2,11 @@
 
 use crate::agent::{Agent, V1, V2, write_v1, write_v2};
 use model::{Labels, ShardId};
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use wire::batch::Batch;
-use wire::prometheus::{Version, series};
+use wire::prometheus::{Version, series, verify};
 
 const RULES: &str = r#"{"shards": 4, "relabel": [
     {"source_labels": ["__name__"], "regex": "go_.*", "action": "drop"},
@@ -111,4 +112,31 @@ async fn what_rules_make_is_checked_and_bounded() {
         r#"{"max_label_names": 2000, "relabel": [{"regex": "(l.*)", "replacement": "m$1", "action": "labelmap"}]}"#;
     let answer = Agent::limited(rules).write(V1, &write_v1(&[(&labels, &[(1, 1.0)])])).await;
     answer.is(400, &["1002 labels", "1000 at most (limits.relabel)"]);
+}
+
+proptest! {
+    /// Whatever a sender makes of a body, it is answered, and what is stored of it can be read.
+    #[test]
+    fn any_body_is_answered(flips in prop::collection::vec((any::<usize>(), 0u8..8), 0..4), cut in 0usize..300, ha: bool) {
+        let labels: &[(&str, &str)] = &[("__name__", "hits"), ("cluster", "c"), ("path", "/user/1"), ("pod_uid", "a")];
+        let series = [(labels, &[(1i64, 1.0f64), (2, 2.0)][..]), (&labels[..1], &[(3, 1.0)]), (&[("__name__", "go_x")], &[(1, 1.0)])];
+        let limits = RULES.replace("\"shards\": 4", &format!(r#""shards": 2, "ha": {{"enabled": {ha}, "replica_label": "pod_uid"}}"#));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        for (header, version) in [(V1, Version::V1), (V2, Version::V2)] {
+            let mut body = if header == V1 { write_v1(&series) } else { write_v2(&series, &[]) };
+            for (at, bit) in &flips {
+                let at = at % body.len();
+                body[at] ^= 1 << bit;
+            }
+            body.truncate(body.len().saturating_sub(cut.saturating_sub(200)));
+            let agent = Agent::limited(&limits);
+            let status = runtime.block_on(agent.write(header, &body)).status.as_u16();
+            // 503: nobody says which replica is elected.
+            prop_assert!(matches!(status, 204 | 400) || ha && status == 503, "{status}");
+            for (_, batch) in agent.shards.batches() {
+                let body = batch.body().expect("reads");
+                prop_assert_eq!(verify(&body, version), Ok(()));
+            }
+        }
+    }
 }
