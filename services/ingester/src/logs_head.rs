@@ -15,6 +15,7 @@ pub struct LogsHead(logs::Head);
 /// What heads of logs are made with.
 #[derive(Clone)]
 pub struct Settings {
+    /// How a flush writes them.
     pub encoding: logs::Settings,
     /// Streams are named as their tenants want it.
     pub limits: Arc<LimitTable>,
