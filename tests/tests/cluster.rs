@@ -31,6 +31,8 @@ mod members;
 mod overload;
 #[path = "cluster/push.rs"]
 mod push;
+#[path = "cluster/replicas.rs"]
+mod replicas;
 #[path = "cluster/results.rs"]
 mod results;
 #[path = "cluster/roles.rs"]

@@ -38,7 +38,7 @@ fn cpu() -> f64 {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let limits = Arc::new(LimitTable::default());
-    let distributor = Distributor::new(Settings::default(), limits, Arc::new(Forget));
+    let distributor = Distributor::new(Settings::default(), limits, Arc::new(Forget), transport::link::picked(|| None));
     let routes = router(Arc::new(distributor));
     for path in std::env::args().skip(1) {
         let data = Bytes::from(std::fs::read(&path).expect("the file can be read"));

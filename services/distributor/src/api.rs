@@ -5,7 +5,7 @@ use crate::checked::Written;
 use crate::distributor::{Distributor, Push, Pushed};
 use crate::error::PushError;
 use crate::meters::add;
-use crate::otlp;
+use crate::{lines, otlp};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::prometheus::Version;
 
-/// `POST /loki/api/v1/push` (also as the older `/api/prom/push`), and `POST /api/v1/push` and `/api/v1/write` for
-/// remote write.
+/// `POST /loki/api/v1/push` (also as the older `/api/prom/push`), `POST /api/v1/push` and `/api/v1/write` for remote write,
+/// and the routes of plain lines and OTLP.
 pub fn router(distributor: Arc<Distributor>) -> Router {
     Router::new()
         .route("/loki/api/v1/push", post(push_logs))
@@ -25,6 +25,7 @@ pub fn router(distributor: Arc<Distributor>) -> Router {
         .route("/api/v1/push", post(push_metrics))
         .route("/api/v1/write", post(push_metrics))
         .with_state(distributor.clone())
+        .merge(lines::router(distributor.clone()))
         .merge(otlp::router(distributor))
 }
 
@@ -53,17 +54,18 @@ pub async fn push(
     match parsed {
         Err(error) => (None, Err(error)),
         Ok((admitted, (content, encoding))) => {
-            let push = Push { content, encoding, headers, body };
+            let push = Push { content: content.clone(), encoding, headers, body };
             (Some(content), distributor.push(admitted, push).await)
         }
     }
 }
 
-/// 204, or 400 with what was refused, or the error's own status. `counts`: with the headers of remote write 2.0.
-fn answer(distributor: &Distributor, pushed: Result<Pushed, PushError>, counts: bool) -> Response {
+/// 204, or 202 for a replica that is not elected, or 400 with what was refused, or the error's own status. `counts`: with the headers of remote write 2.0.
+pub fn answer(distributor: &Distributor, pushed: Result<Pushed, PushError>, counts: bool) -> Response {
     let written = pushed.as_ref().map_or(Written::default(), |pushed| pushed.written);
     let mut response = match count_answer(distributor, pushed) {
         Answered::Stored { refused: None, .. } => StatusCode::NO_CONTENT.into_response(),
+        Answered::Left { text } => (StatusCode::ACCEPTED, format!("{text}\n")).into_response(),
         Answered::Stored { refused: Some(text), .. } => (StatusCode::BAD_REQUEST, format!("{text}\n")).into_response(),
         Answered::Failed { error, status } => {
             let mut response = (status, format!("{error}\n")).into_response();
@@ -89,6 +91,10 @@ pub enum Answered {
         refused: Option<String>,
         rows: u64,
     },
+    /// Another replica's samples are stored.
+    Left {
+        text: String,
+    },
     Failed {
         error: PushError,
         status: StatusCode,
@@ -98,6 +104,10 @@ pub enum Answered {
 /// Counts the push by its outcome.
 pub fn count_answer(distributor: &Distributor, pushed: Result<Pushed, PushError>) -> Answered {
     match pushed {
+        Ok(Pushed { left: Some(text), .. }) => {
+            add(&distributor.meters().pushes_left, 1);
+            Answered::Left { text }
+        }
         Ok(Pushed { refused, refused_rows, .. }) => {
             let meters = distributor.meters();
             add(if refused.is_none() { &meters.pushes_stored } else { &meters.pushes_partial }, 1);

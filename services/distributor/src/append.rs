@@ -34,11 +34,13 @@ pub struct Appended {
     pub refused: Vec<Refusal>,
 }
 
-/// Rows that the leader refused, and why: too old for their series, another value at the same time.
+/// Rows that the leader refused, and why: too old for their series, another value at the same time, too many series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub text: String,
     pub count: u32,
+    /// The leader's word for the reason.
+    pub reason: String,
 }
 
 /// Why nothing of an entry is known to be stored.

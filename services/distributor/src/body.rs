@@ -2,25 +2,27 @@
 
 use crate::budget::Claim;
 use crate::error::PushError;
+use crate::lines::Lines;
 use axum::body::{Body, Bytes};
 use bytes::BytesMut;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use model::ByteSize;
+use std::sync::Arc;
 use std::time::Duration;
 use tenancy::{Admitted, Write};
 use tokio::time::{Instant, timeout_at};
 use wire::error::DecodeError;
 use wire::otlp::Request;
 use wire::prometheus::Version;
-use wire::{gzip, snappy};
+use wire::{gzip, snappy, zstd};
 
 /// How much of a body that is refused is still taken in, and for how long.
 const DRAIN_BYTES: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// What a body holds, once it is decompressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     LokiJson,
     LokiProtobuf,
@@ -33,12 +35,13 @@ pub enum Content {
     OtlpGrpc {
         what: Request,
     },
+    Lines(Arc<Lines>),
 }
 
 impl Content {
     /// Whether a body without a content encoding is not compressed.
-    fn comes_plain(self) -> bool {
-        matches!(self, Content::LokiJson | Content::Otlp { .. } | Content::OtlpGrpc { .. })
+    fn comes_plain(&self) -> bool {
+        matches!(self, Content::LokiJson | Content::Otlp { .. } | Content::OtlpGrpc { .. } | Content::Lines(_))
     }
 }
 
@@ -48,6 +51,7 @@ pub enum Encoding {
     Snappy,
     Gzip,
     Deflate,
+    Zstd,
 }
 
 /// A decompressed body, and the bytes it came as if those were snappy and nothing else.
@@ -199,7 +203,7 @@ pub fn unframe(mut body: Bytes, stated: Encoding) -> Result<(Bytes, Encoding), P
 }
 
 /// The length that a body states it has once it is decompressed; `None` when only decompressing tells.
-pub fn stated_len(encoding: Encoding, content: Content, body: &[u8]) -> Option<u64> {
+pub fn stated_len(encoding: Encoding, content: &Content, body: &[u8]) -> Option<u64> {
     match (encoding, content) {
         (Encoding::Snappy, _) | (Encoding::None, Content::LokiProtobuf) => {
             snap::raw::decompress_len(body).ok().map(|len| len as u64)
@@ -212,7 +216,7 @@ pub fn stated_len(encoding: Encoding, content: Content, body: &[u8]) -> Option<u
 /// Decompresses a body to at most `limits.max_push_inflated`.
 pub fn inflate(
     encoding: Encoding,
-    content: Content,
+    content: &Content,
     body: Bytes,
     admitted: &Admitted<Write>,
 ) -> Result<Inflated, PushError> {
@@ -226,6 +230,7 @@ pub fn inflate(
     let plain = match encoding {
         Encoding::Gzip => gzip::decompress(&body, limit).map_err(error)?,
         Encoding::Deflate => gzip::decompress_deflate(&body, limit).map_err(error)?,
+        Encoding::Zstd => zstd::decompress(&body, limit).map_err(error)?,
         Encoding::Snappy => return from_snappy(body, limit).map_err(error),
         Encoding::None if content.comes_plain() => {
             return Ok(Inflated { body: body.into(), payload: None });

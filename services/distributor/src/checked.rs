@@ -69,6 +69,8 @@ pub struct Refusals {
     pub rows: Discarded,
     /// Series of which nothing is stored.
     pub series: u64,
+    /// Rows that rules leave out (`limits.relabel`): nothing is wrong with them.
+    pub left_out: u64,
     pub first: Option<String>,
 }
 
@@ -83,6 +85,7 @@ impl Refusals {
     pub fn after(&mut self, earlier: Refusals) {
         self.rows.merge(&earlier.rows);
         self.series += earlier.series;
+        self.left_out += earlier.left_out;
         self.first = earlier.first.or(self.first.take());
     }
 

@@ -4,7 +4,7 @@ use crate::meters::add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telemetry::Exposition;
 
-/// The words are Loki's where it has one.
+/// The words are Loki's or Mimir's where those have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Discard {
     InvalidLabels,
@@ -20,12 +20,21 @@ pub enum Discard {
     InvalidHistogram,
     MixedSamples,
     NotTranslated,
-    /// A shard's leader says why: too old for the series, another value at the same time.
+    /// A shard's leader says why, without one of the words that follow.
     RefusedByShard,
+    /// Too old for its series.
+    SampleTooOld,
+    NewValueForTimestamp,
+    SeriesLimit,
+    MetricSeriesLimit,
+    /// Another replica of the cluster is stored.
+    ReplicaNotElected,
+    /// A rule leaves the series out.
+    Relabeled,
 }
 
 /// All of them, in the order of the enum.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 20] = [
     "invalid_labels",
     "missing_labels",
     "max_label_names_per_series",
@@ -40,11 +49,24 @@ const NAMES: [&str; 14] = [
     "mixed_samples",
     "not_translated",
     "refused_by_shard",
+    "sample_too_old",
+    "new_value_for_timestamp",
+    "per_user_series_limit",
+    "per_metric_series_limit",
+    "replica_not_elected",
+    "relabel_configuration",
 ];
 
 impl Discard {
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
+    }
+
+    /// By the word of a shard's leader.
+    pub fn of_shard(word: &str) -> Discard {
+        use Discard::{MetricSeriesLimit, NewValueForTimestamp, SampleTooOld, SeriesLimit};
+        let known = [SampleTooOld, NewValueForTimestamp, SeriesLimit, MetricSeriesLimit];
+        known.into_iter().find(|discard| discard.name() == word).unwrap_or(Discard::RefusedByShard)
     }
 }
 
@@ -71,6 +93,11 @@ impl Discarded {
 pub struct DiscardMeters([AtomicU64; NAMES.len()]);
 
 impl DiscardMeters {
+    /// Counts rows that nothing is told of.
+    pub fn count_quietly(&self, discard: Discard, rows: u64) {
+        add(&self.0[discard as usize], rows);
+    }
+
     pub fn count(&self, discarded: &Discarded) {
         self.0.iter().zip(discarded.0).filter(|(_, rows)| *rows > 0).for_each(|(counter, rows)| add(counter, rows));
     }

@@ -5,6 +5,7 @@ use crate::body::{Content, Encoding, inflate, read, stated_len, unframe};
 use crate::budget::{Budget, Claim};
 use crate::checked::{Checked, Refusals, Rules, Written};
 use crate::discard::Discard;
+use crate::elected::{Elector, Replica, Verdict};
 use crate::error::PushError;
 use crate::known::Known;
 use crate::meters::{Meters, add};
@@ -21,7 +22,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
 use tenancy::{Admitted, LimitTable, Write};
 use tokio::sync::Semaphore;
+use transport::Link;
 use wire::batch::Batch;
+use wire::prometheus::{first_with, series, strip};
 
 /// Takes pushes and has them stored. Shared by all connections.
 pub struct Distributor {
@@ -30,6 +33,7 @@ pub struct Distributor {
     lanes: Arc<Lanes>,
     budget: Arc<Budget>,
     tenants: Tenants,
+    elector: Elector,
     known: Known,
     /// One for each large body that may be checked at a time.
     threads: Semaphore,
@@ -44,6 +48,8 @@ pub struct Pushed {
     pub refused: Option<String>,
     /// How many rows are not.
     pub refused_rows: u64,
+    /// Nothing is stored, and nothing is wrong: another replica is, and this says which.
+    pub left: Option<String>,
 }
 
 /// A push as it came.
@@ -52,6 +58,15 @@ pub struct Push {
     pub encoding: Encoding,
     pub headers: HeaderMap,
     pub body: Body,
+}
+
+/// How far a push got without asking anybody.
+enum Step {
+    Ready(Claim, Prepared),
+    /// It must be asked whose samples are stored.
+    Undecided(Claim, Translated),
+    /// Another replica is stored.
+    Left(Pushed),
 }
 
 /// A push that is ready for the shards.
@@ -64,18 +79,25 @@ struct Prepared {
 }
 
 impl Distributor {
-    pub fn new(settings: Settings, limits: Arc<LimitTable>, append: Arc<dyn Append>) -> Distributor {
+    /// `control` leads to any ingester, for the elections of replicas; `follow` has to run for them.
+    pub fn new(settings: Settings, limits: Arc<LimitTable>, append: Arc<dyn Append>, control: Link) -> Distributor {
         let meters = Arc::new(Meters::default());
         Distributor {
             lanes: Arc::new(Lanes::new(&settings, append, Arc::clone(&meters))),
             budget: Arc::new(Budget::new(settings.inflight)),
             tenants: Tenants::default(),
+            elector: Elector::new(control),
             known: Known::new(settings.known_series),
             threads: Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| cores.get())),
             settings,
             limits,
             meters,
         }
+    }
+
+    /// Follows the elections of replicas.
+    pub async fn follow(self: Arc<Self>, stopping: impl Future<Output = ()>) {
+        self.elector.follow(&self.limits, stopping).await;
     }
 
     pub fn meters(&self) -> &Meters {
@@ -96,6 +118,10 @@ impl Distributor {
         ByteSize(self.budget.used())
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(crate) fn limits(&self) -> &LimitTable {
         &self.limits
     }
@@ -113,22 +139,41 @@ impl Distributor {
         };
         let received = body.len() as u64;
         // Where only decompressing tells, text is taken to shrink to an eighth.
-        let len = stated_len(encoding, content, &body).unwrap_or(8 * received);
-        if received + len < self.settings.offload.0 {
-            let (claim, prepared) = self.prepare(&admitted, &tenant, content, encoding, body, claim)?;
-            return self.store(claim, prepared).await;
+        let len = stated_len(encoding, &content, &body).unwrap_or(8 * received);
+        let offload = received + len >= self.settings.offload.0;
+        let (this, admits) = (Arc::clone(self), admitted.clone());
+        let work = move || this.prepare(&admits, &tenant, content, encoding, body, claim);
+        match self.work(offload, work).await? {
+            Step::Ready(claim, prepared) => self.store(claim, prepared).await,
+            Step::Left(pushed) => Ok(pushed),
+            Step::Undecided(claim, translated) => {
+                if let Verdict::Leave { elected } = self.elect(&admitted, &translated).await? {
+                    return self.leave(translated, elected);
+                }
+                let this = Arc::clone(self);
+                let work = move || this.pack(&admitted, without_replica(translated, &admitted)?, claim);
+                let (claim, prepared) = self.work(offload, work).await?;
+                self.store(claim, prepared).await
+            }
         }
-        let this = Arc::clone(self);
-        let work = move || this.prepare(&admitted, &tenant, content, encoding, body, claim);
-        // The semaphore is never closed; without a permit the work would only be less bounded.
-        let permit = self.threads.acquire().await.ok();
-        let prepared = tokio::task::spawn_blocking(work).await;
-        drop(permit);
-        let (claim, prepared) = prepared.map_err(|_| PushError::Internal("checking the push failed"))??;
-        self.store(claim, prepared).await
     }
 
-    /// Decompresses and checks a body, and makes batches of it. Takes about a millisecond a megabyte.
+    /// Does what takes about a millisecond a megabyte, here or on a thread of its own.
+    async fn work<T: Send + 'static>(
+        &self,
+        offload: bool,
+        work: impl FnOnce() -> Result<T, PushError> + Send + 'static,
+    ) -> Result<T, PushError> {
+        if !offload {
+            return work();
+        }
+        // The semaphore is never closed; without a permit the work would only be less bounded.
+        let _permit = self.threads.acquire().await.ok();
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| PushError::Internal("checking the push failed"))?
+    }
+
+    /// Decompresses and checks a body, and makes batches of it, as far as it is known whether it is stored.
     fn prepare(
         &self,
         admitted: &Admitted<Write>,
@@ -137,26 +182,68 @@ impl Distributor {
         encoding: Encoding,
         body: Bytes,
         mut claim: Claim,
-    ) -> Result<(Claim, Prepared), PushError> {
+    ) -> Result<Step, PushError> {
         let received = body.len() as u64;
         // By what the body states, so that a refusal costs no decompression.
-        let stated = stated_len(encoding, content, &body).filter(|len| *len <= admitted.limits().max_push_inflated.0);
+        let stated = stated_len(encoding, &content, &body).filter(|len| *len <= admitted.limits().max_push_inflated.0);
         if let Some(len) = stated {
             self.hold_to_rate(admitted, tenant, len)?;
             claim.grow_to(received + len)?;
         }
-        let inflated = inflate(encoding, content, body, admitted)?;
+        let inflated = inflate(encoding, &content, body, admitted)?;
         let len = inflated.body.len() as u64;
         if stated.is_none() {
             self.hold_to_rate(admitted, tenant, len)?;
             claim.grow_to(received + len)?;
         }
         add(&self.meters.bytes_inflated, len);
-        let translated = translate(content, inflated, admitted)?;
+        let mut translated = translate(content, inflated, admitted)?;
         if translated.is_new {
             claim.grow_to(received + len + translated.body.len() as u64)?;
         }
+        if let Some(from) = replica(&translated, admitted)? {
+            match self.elector.known(admitted.tenant(), from, &admitted.limits().ha) {
+                Some(Verdict::Store) => translated = without_replica(translated, admitted)?,
+                Some(Verdict::Leave { elected }) => return self.leave(translated, elected).map(Step::Left),
+                None => return Ok(Step::Undecided(claim, translated)),
+            }
+        }
+        self.pack(admitted, translated, claim).map(|(claim, prepared)| Step::Ready(claim, prepared))
+    }
+
+    /// Asks whose samples are stored.
+    async fn elect(&self, admitted: &Admitted<Write>, translated: &Translated) -> Result<Verdict, PushError> {
+        let Some(from) = replica(translated, admitted)? else { return Ok(Verdict::Store) };
+        self.elector.decide(admitted.tenant(), from, &admitted.limits().ha).await
+    }
+
+    /// Answers a push of a replica that is not elected.
+    fn leave(&self, translated: Translated, elected: String) -> Result<Pushed, PushError> {
+        let Kind::RemoteWrite(version) = translated.kind else { return Ok(Pushed::default()) };
+        // A sender of 2.0 takes an answer that nothing was written for a failure.
+        let mut written = Written::default();
+        for series in series(&translated.body, version) {
+            let series = series.map_err(PushError::Body)?;
+            written.samples += series.samples().count() as u64;
+            written.histograms += series.histograms().count() as u64;
+            written.exemplars += series.exemplars().count() as u64;
+        }
+        self.meters.discarded.count_quietly(Discard::ReplicaNotElected, written.samples + written.histograms);
+        let left =
+            format!("samples of replica {elected:?} are stored, not these [{}]", Discard::ReplicaNotElected.name());
+        Ok(Pushed { written, left: Some(left), ..Pushed::default() })
+    }
+
+    /// Checks a body and makes batches of it.
+    fn pack(
+        &self,
+        admitted: &Admitted<Write>,
+        translated: Translated,
+        mut claim: Claim,
+    ) -> Result<(Claim, Prepared), PushError> {
         let checked = self.check(admitted, translated)?;
+        // Other labels may be longer.
+        claim.grow_to(checked.body.len() as u64)?;
         let (signal, rows, written) = (checked.format.signal(), u64::from(checked.rows), checked.written);
         let refused = checked.refused.clone();
         let batches = match checked.empty {
@@ -222,20 +309,36 @@ impl Distributor {
                 let floats = count.min(written.samples);
                 written.samples -= floats;
                 written.histograms = written.histograms.saturating_sub(count - floats);
-                refused.add(Discard::RefusedByShard, count, || refusal.text);
+                refused.add(Discard::of_shard(&refusal.reason), count, || refusal.text);
             }
         }
         let count = refused.rows.rows();
         add(&self.meters.rows_refused, count);
         self.meters.discarded.count(&refused.rows);
+        self.meters.discarded.count_quietly(Discard::Relabeled, refused.left_out);
         let stored = if signal == Signal::Logs { &self.meters.lines } else { &self.meters.samples };
         add(stored, rows);
         let Refusals { first, .. } = refused;
         let all = rows + count;
         let refused =
             first.map(|first| if all > 1 { format!("{first} ({count} of {all} rows refused)") } else { first });
-        Ok(Pushed { written, refused, refused_rows: count })
+        Ok(Pushed { written, refused, refused_rows: count, left: None })
     }
+}
+
+/// Which replica a push is of, for tenants that have some.
+fn replica<'t>(translated: &'t Translated, admitted: &Admitted<Write>) -> Result<Option<Replica<'t>>, PushError> {
+    let ha = &admitted.limits().ha;
+    let (true, Kind::RemoteWrite(version)) = (ha.enabled, translated.kind) else { return Ok(None) };
+    let found = first_with(&translated.body, version, [&ha.cluster_label, &ha.replica_label]);
+    Ok(found.map_err(PushError::Body)?.map(|[cluster, replica]| Replica { cluster, replica }))
+}
+
+/// The push without the labels that tell replicas apart.
+fn without_replica(translated: Translated, admitted: &Admitted<Write>) -> Result<Translated, PushError> {
+    let Kind::RemoteWrite(version) = translated.kind else { return Ok(translated) };
+    let body = strip(&translated.body, version, &admitted.limits().ha.replica_label).map_err(PushError::Body)?;
+    Ok(Translated { body, payload: None, ..translated })
 }
 
 /// The times that a tenant's rows may have, in the signal's unit.

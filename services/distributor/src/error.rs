@@ -28,6 +28,8 @@ pub enum PushError {
     Json(#[from] JsonError),
     #[error(transparent)]
     OtlpJson(#[from] wire::otlp::JsonError),
+    #[error("lines cannot be taken: {why}")]
+    Lines { why: String },
     #[error("at least one valid stream is required for ingestion")]
     NoStreams,
     #[error(
@@ -43,6 +45,15 @@ pub enum PushError {
     Slow { limit: Duration },
     #[error("the body ended before it was complete: {why}")]
     Incomplete { why: String },
+    #[error("the names of a cluster and a replica may have {limit} bytes each (limits.ha) [replica_not_elected]")]
+    ReplicaName { limit: usize },
+    #[error(
+        "tenant {tenant} has {clusters} clusters of replicas, its limit is {limit} (limits.ha.max_clusters) \
+         [too_many_ha_clusters]"
+    )]
+    TooManyClusters { tenant: TenantId, clusters: u64, limit: u64 },
+    #[error("which replica is stored could not be found out (limits.ha): {why}")]
+    NotElected { why: String },
     #[error("no shard of {signal} is known yet: this distributor has not heard from an ingester, or none has begun")]
     NoShards { signal: Signal },
     #[error("{}", .0.text)]
@@ -59,6 +70,10 @@ impl PushError {
             PushError::TooLarge { .. } | PushError::Translated { .. } => Reason::TooLarge,
             PushError::Body(error) => error.reason(),
             PushError::Json(_) | PushError::OtlpJson(_) | PushError::Incomplete { .. } => Reason::BadInput,
+            PushError::Lines { .. } | PushError::ReplicaName { .. } | PushError::TooManyClusters { .. } => {
+                Reason::BadInput
+            }
+            PushError::NotElected { .. } => Reason::Unavailable,
             PushError::NoStreams => Reason::Unprocessable,
             PushError::Rate { .. } => Reason::OverLimit,
             // Not "over limit": Prometheus drops what is answered with 429, and waits after 503.

@@ -18,18 +18,23 @@ pub struct Known {
     buckets: Box<[Bucket]>,
 }
 
-/// A tenant under the limits that its labels are checked against: other limits, other scope.
+/// A tenant under the limits and rules that its labels are checked against: other limits, other scope.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope(u64);
 
 impl Scope {
     pub fn new(tenant: &model::TenantId, limits: &Limits) -> Scope {
-        let Limits { max_label_names, max_label_name_length, max_label_value_length, .. } = limits;
+        let Limits { max_label_names, max_label_name_length, max_label_value_length, relabel, .. } = limits;
         let mut seed = u64::from(*max_label_names);
-        for limit in [max_label_name_length, max_label_value_length] {
-            seed = (seed ^ u64::from(*limit)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        for limit in [u64::from(*max_label_name_length), u64::from(*max_label_value_length), relabel.fingerprint()] {
+            seed = (seed ^ limit).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
         }
         Scope(xxh3_64_with_seed(tenant.as_str().as_bytes(), seed))
+    }
+
+    /// Where it is remembered which series the rules leave out.
+    pub fn left_out(self) -> Scope {
+        Scope(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31))
     }
 }
 
@@ -80,11 +85,13 @@ mod tests {
         let limits = Limits::default();
         let scope = |tenant: &str, limits: &Limits| Scope::new(&TenantId::new(tenant).expect("a name"), limits);
         let (a, b) = (scope("a", &limits), scope("b", &limits));
-        let stricter = scope("a", &Limits { max_label_names: 3, ..limits });
+        let stricter = scope("a", &Limits { max_label_names: 3, ..limits.clone() });
+        let relabel = serde_json::from_str(r#"[{"action": "drop", "source_labels": ["a"]}]"#).expect("rules");
+        let ruled = scope("a", &Limits { relabel, ..limits });
         (0..4096).for_each(|n| known.insert(a, key(n)));
         let kept = (0..4096).filter(|n| known.contains(a, key(*n))).count();
         assert!(kept > 4000, "{kept} of 4096 in a table of 16384");
-        for other in [b, stricter] {
+        for other in [b, stricter, ruled, a.left_out()] {
             assert!((0..4096).all(|n| !known.contains(other, key(n))));
         }
         assert!((4096..9000).all(|n| !known.contains(a, key(n))));

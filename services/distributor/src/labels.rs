@@ -61,12 +61,11 @@ pub fn check_stream(text: &str, limits: &Limits) -> Complaint {
     check_pairs(labels.len(), labels.iter(), limits, &what)
 }
 
-/// Checks the labels of a metric's series. `pairs` is room to be used again. The outer error says that the request
-/// cannot be read on.
-pub fn check_series<'a>(
+/// Reads the labels of a metric's series into `pairs`, in the order of their names; each may be there once. The outer
+/// error says that the request cannot be read on.
+pub fn read_series<'a>(
     labels: impl Iterator<Item = Result<(&'a str, &'a str), DecodeError>>,
     pairs: &mut Vec<(&'a str, &'a str)>,
-    limits: &Limits,
 ) -> Result<Complaint, DecodeError> {
     pairs.clear();
     for pair in labels {
@@ -80,19 +79,23 @@ pub fn check_series<'a>(
         }
     }
     pairs.sort_unstable();
-    if let Some(twice) = pairs.windows(2).find(|two| two[0].0 == two[1].0) {
+    Ok(pairs.windows(2).find(|two| two[0].0 == two[1].0).map(|twice| {
         let text = format!("series {} has the label {:?} twice", name_of(pairs), shorten(twice[0].0));
-        return Ok(Some((Discard::DuplicateLabels, text)));
-    }
+        (Discard::DuplicateLabels, text)
+    }))
+}
+
+/// Checks the labels of a metric's series.
+pub fn check_series(pairs: &[(&str, &str)], limits: &Limits) -> Complaint {
     if !pairs.iter().any(|(name, value)| *name == METRIC_NAME && !value.is_empty()) {
         let text = format!("series {} has no metric name ({METRIC_NAME})", name_of(pairs));
-        return Ok(Some((Discard::MissingLabels, text)));
+        return Some((Discard::MissingLabels, text));
     }
     if pairs.iter().any(|(name, _)| name.is_empty()) {
-        return Ok(Some((Discard::InvalidLabels, format!("series {} has a label without a name", name_of(pairs)))));
+        return Some((Discard::InvalidLabels, format!("series {} has a label without a name", name_of(pairs))));
     }
     let what = || format!("series {}", name_of(pairs));
-    Ok(check_pairs(pairs.len(), pairs.iter().copied(), limits, &what))
+    check_pairs(pairs.len(), pairs.iter().copied(), limits, &what)
 }
 
 /// The series as it would be written, to recognize it by.
@@ -145,8 +148,9 @@ mod tests {
     #[test]
     fn series_are_held_to_the_limits() {
         let check = |pairs: &[(&str, &str)], words: &[&str]| {
-            let found = check_series(pairs.iter().map(|p| Ok(*p)), &mut Vec::new(), &limits()).expect("reads");
-            match found {
+            let mut read = Vec::new();
+            let found = read_series(pairs.iter().map(|p| Ok(*p)), &mut read).expect("reads");
+            match found.or_else(|| check_series(&read, &limits())) {
                 None => assert!(words.is_empty(), "{pairs:?}: good, but {words:?} expected"),
                 Some((_, found)) => {
                     assert!(!words.is_empty() && words.iter().all(|w| found.contains(w)), "{pairs:?}: {found}")
@@ -163,8 +167,8 @@ mod tests {
         check(&[("__name__", "up"), ("a", "1"), ("b", "1"), ("c", "1")], &["4 labels", "max_label_names"]);
         check(&[("__name__", "123456")], &["6 bytes", "max_label_value_length"]);
         let bad = [Ok(("__name__", "up")), Err(DecodeError::Utf8)];
-        let found = check_series(bad.into_iter(), &mut Vec::new(), &limits()).expect("reads");
+        let found = read_series(bad.into_iter(), &mut Vec::new()).expect("reads");
         assert!(found.is_some_and(|(_, text)| text.contains("UTF-8") && text.contains("up")));
-        assert!(check_series([Err(DecodeError::Truncated)].into_iter(), &mut Vec::new(), &limits()).is_err());
+        assert!(read_series([Err(DecodeError::Truncated)].into_iter(), &mut Vec::new()).is_err());
     }
 }

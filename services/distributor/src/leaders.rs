@@ -44,7 +44,7 @@ fn read(shard: ShardId, count: usize, reply: AppendReply) -> Result<Vec<Appended
         return Err(AppendError { reason: Reason::Internal, text, retry_after: None });
     }
     let refusals = |refused: Vec<transport::v1::Refusal>| {
-        refused.into_iter().map(|r| Refusal { text: r.text, count: r.rows }).collect()
+        refused.into_iter().map(|r| Refusal { text: r.text, count: r.rows, reason: r.reason }).collect()
     };
     Ok(reply.outcomes.into_iter().map(|outcome| Appended { refused: refusals(outcome.refused) }).collect())
 }

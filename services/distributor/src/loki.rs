@@ -1,4 +1,5 @@
-//! Checks a push of logs: labels, sizes and times. Bad lines and streams are left out, the rest stays as it came.
+//! Checks a push of logs: labels, sizes and times. Bad lines and streams are left out, and long lines cut where the tenant
+//! wants that (`limits.line_truncate`); the rest stays as it came.
 
 use crate::checked::{Checked, Refusals, Rules, Written, shorten};
 use crate::discard::Discard;
@@ -13,23 +14,33 @@ use wire::batch::{Format, StreamHeader};
 use wire::error::DecodeError;
 use wire::loki::{Builder, Entry, Stream, key, sanitize, streams};
 
-/// A line that is left out, or a whole stream.
+/// What is left out of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cut {
     stream: u32,
-    entry: Option<u32>,
+    part: Part,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    All,
+    /// This line.
+    Entry(u32),
+    /// The end of this line.
+    End(u32),
 }
 
 /// Checks an uncompressed body. `payload` is the body as it came, if that was snappy.
 pub fn check(body: Vec<u8>, payload: Option<Bytes>, rules: &Rules<'_>) -> Result<Checked, PushError> {
+    let max_line = rules.admitted.limits().max_line_size.as_usize();
     match walk(&body, rules) {
         // Agents on Linux read files of any bytes, and nothing on their side checks them.
         Err(DecodeError::Utf8) => {
             let body = sanitize(&body).map_err(PushError::Body)?;
             let walked = walk(&body, rules).map_err(PushError::Body)?;
-            finish(body, None, walked)
+            finish(body, None, walked, max_line)
         }
-        walked => finish(body, payload, walked.map_err(PushError::Body)?),
+        walked => finish(body, payload, walked.map_err(PushError::Body)?, max_line),
     }
 }
 
@@ -38,6 +49,8 @@ struct Walked {
     streams: Vec<StreamHeader>,
     cuts: Vec<Cut>,
     refused: Refusals,
+    /// Lines that are cut.
+    truncated: u64,
 }
 
 /// What a line is held to, in numbers at hand.
@@ -59,7 +72,7 @@ fn walk(body: &[u8], rules: &Rules<'_>) -> Result<Walked, DecodeError> {
             add(&rules.meters.labels_checked, 1);
             if let Some((discard, text)) = check_stream(stream.labels, limits) {
                 let lines = stream.entries().try_fold(0, |lines, entry| entry.map(|_| lines + 1))?;
-                walked.cuts.push(Cut { stream: at as u32, entry: None });
+                walked.cuts.push(Cut { stream: at as u32, part: Part::All });
                 walked.refused.series += 1;
                 walked.refused.add(discard, lines, || text);
                 continue;
@@ -69,6 +82,7 @@ fn walk(body: &[u8], rules: &Rules<'_>) -> Result<Walked, DecodeError> {
         let header = walk_stream(&stream, at as u32, key, &line_rules, &mut walked)?;
         walked.streams.push(header);
     }
+    add(&rules.meters.lines_truncated, walked.truncated);
     Ok(walked)
 }
 
@@ -83,16 +97,27 @@ fn walk_stream(
     let mut header = StreamHeader { key, rows: 0, times: TimeRange::EMPTY };
     for (place, entry) in stream.entries().enumerate() {
         let entry = entry?;
-        let fits = entry.line.len() <= rules.max_line && rules.times.contains(entry.time);
+        let is_long = entry.line.len() > rules.max_line;
+        let fits = (!is_long || rules.limits.line_truncate) && rules.times.contains(entry.time);
         if fits && (!entry.has_metadata() || metadata_size(&entry)? <= rules.limits.max_metadata_size.as_usize()) {
             header.rows += 1;
             header.times.include(entry.time);
+            if is_long {
+                walked.cuts.push(Cut { stream: at, part: Part::End(place as u32) });
+                walked.truncated += 1;
+            }
         } else {
-            walked.cuts.push(Cut { stream: at, entry: Some(place as u32) });
+            walked.cuts.push(Cut { stream: at, part: Part::Entry(place as u32) });
             walked.refused.add(reason(&entry, rules), 1, || complain(&entry, stream.labels, rules));
         }
     }
     Ok(header)
+}
+
+impl LineRules<'_> {
+    fn refuses_len(&self, entry: &Entry<'_>) -> bool {
+        !self.limits.line_truncate && entry.line.len() > self.max_line
+    }
 }
 
 fn metadata_size(entry: &Entry<'_>) -> Result<usize, DecodeError> {
@@ -101,7 +126,7 @@ fn metadata_size(entry: &Entry<'_>) -> Result<usize, DecodeError> {
 
 fn reason(entry: &Entry<'_>, rules: &LineRules<'_>) -> Discard {
     match entry {
-        entry if entry.line.len() > rules.max_line => Discard::LineTooLong,
+        entry if rules.refuses_len(entry) => Discard::LineTooLong,
         entry if entry.time > rules.times.max => Discard::TooNew,
         entry if entry.time < rules.times.min => Discard::TooOld,
         _ => Discard::MetadataTooLarge,
@@ -111,7 +136,7 @@ fn reason(entry: &Entry<'_>, rules: &LineRules<'_>) -> Discard {
 #[cold]
 fn complain(entry: &Entry<'_>, labels: &str, rules: &LineRules<'_>) -> String {
     let (labels, len) = (shorten(labels), entry.line.len());
-    if len > rules.max_line {
+    if rules.refuses_len(entry) {
         let limit = rules.limits.max_line_size;
         return format!(
             "max entry size exceeded: a line of stream {labels} has {len} bytes, the limit is {limit} \
@@ -140,13 +165,13 @@ fn complain(entry: &Entry<'_>, labels: &str, rules: &LineRules<'_>) -> String {
     )
 }
 
-fn finish(body: Vec<u8>, payload: Option<Bytes>, walked: Walked) -> Result<Checked, PushError> {
+fn finish(body: Vec<u8>, payload: Option<Bytes>, walked: Walked, max_line: usize) -> Result<Checked, PushError> {
     if walked.streams.is_empty() && walked.cuts.is_empty() {
         return Err(PushError::NoStreams);
     }
     let (body, payload) = match walked.cuts.is_empty() {
         true => (body, payload),
-        false => (without(&body, &walked.cuts).map_err(PushError::Body)?, None),
+        false => (without(&body, &walked.cuts, max_line).map_err(PushError::Body)?, None),
     };
     let rows: u64 = walked.streams.iter().map(|stream| u64::from(stream.rows)).sum();
     Ok(Checked {
@@ -164,7 +189,7 @@ fn finish(body: Vec<u8>, payload: Option<Bytes>, walked: Walked) -> Result<Check
 }
 
 /// The body without what is cut. `cuts` are in the order of the body.
-fn without(body: &[u8], cuts: &[Cut]) -> Result<Vec<u8>, DecodeError> {
+fn without(body: &[u8], cuts: &[Cut], max_line: usize) -> Result<Vec<u8>, DecodeError> {
     let mut builder = Builder::new();
     let mut left = cuts.iter().peekable();
     for (at, stream) in streams(body).enumerate() {
@@ -176,13 +201,16 @@ fn without(body: &[u8], cuts: &[Cut]) -> Result<Vec<u8>, DecodeError> {
                 continue;
             }
         }
-        if left.next_if_eq(&&Cut { stream: at as u32, entry: None }).is_some() {
+        if left.next_if_eq(&&Cut { stream: at as u32, part: Part::All }).is_some() {
             continue;
         }
         builder.stream(stream.labels);
         for (place, entry) in stream.entries().enumerate() {
             let entry = entry?;
-            if left.next_if_eq(&&Cut { stream: at as u32, entry: Some(place as u32) }).is_none() {
+            let is_cut = |part| move |cut: &&Cut| **cut == Cut { stream: at as u32, part };
+            if left.next_if(is_cut(Part::End(place as u32))).is_some() {
+                builder.copy_entry_cut(&entry, max_line)?;
+            } else if left.next_if(is_cut(Part::Entry(place as u32))).is_none() {
                 builder.copy_entry(&entry);
             }
         }

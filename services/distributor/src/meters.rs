@@ -11,6 +11,8 @@ pub struct Meters {
     pub pushes_stored: AtomicU64,
     /// Some rows refused (400), the rest stored.
     pub pushes_partial: AtomicU64,
+    /// Of replicas that are not elected (202).
+    pub pushes_left: AtomicU64,
     /// Refused for what they are: 4xx but 429.
     pub pushes_refused: AtomicU64,
     /// Refused for a rate: 429.
@@ -19,6 +21,8 @@ pub struct Meters {
     pub pushes_failed: AtomicU64,
     /// Lines that were stored.
     pub lines: AtomicU64,
+    /// Lines that were cut.
+    pub lines_truncated: AtomicU64,
     /// Samples of either kind that were stored.
     pub samples: AtomicU64,
     /// Rows of both signals that were refused, by this distributor or by a leader.
@@ -43,6 +47,7 @@ impl Meters {
         for (outcome, pushes) in [
             ("stored", &self.pushes_stored),
             ("partial", &self.pushes_partial),
+            ("left", &self.pushes_left),
             ("refused", &self.pushes_refused),
             ("limited", &self.pushes_limited),
             ("failed", &self.pushes_failed),
@@ -54,6 +59,7 @@ impl Meters {
         }
         for (name, help, counter) in [
             ("ouro_rows_refused_total", "Lines and samples refused.", &self.rows_refused),
+            ("ouro_lines_truncated_total", "Lines cut (limits.line_truncate).", &self.lines_truncated),
             ("ouro_push_received_bytes_total", "Bytes of pushes as they came.", &self.bytes_received),
             ("ouro_push_inflated_bytes_total", "Bytes of pushes once decompressed.", &self.bytes_inflated),
             ("ouro_appends_total", "Entries handed to shard leaders.", &self.appends),

@@ -65,6 +65,7 @@ async fn over_http(distributor: &Arc<Distributor>, what: otlp::Request, request:
         Answered::Stored { refused, rows } => {
             (StatusCode::OK, reply::success(what, rows, refused.as_deref(), json), None)
         }
+        Answered::Left { .. } => (StatusCode::OK, reply::success(what, 0, None, json), None),
         Answered::Failed { error, status } => {
             let code = transport::status::grpc(error.reason(), "").code() as u32;
             (status, reply::status(code, &error.to_string(), json), api::retry_after(&error))
@@ -99,7 +100,12 @@ async fn over_grpc(distributor: &Arc<Distributor>, what: otlp::Request, request:
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
     headers.insert("grpc-accept-encoding", HeaderValue::from_static("identity,gzip"));
-    let body = match api::count_answer(distributor, pushed) {
+    let answered = match api::count_answer(distributor, pushed) {
+        Answered::Left { .. } => Answered::Stored { refused: None, rows: 0 },
+        answered => answered,
+    };
+    let body = match answered {
+        Answered::Left { .. } => Body::empty(),
         Answered::Stored { refused, rows } => {
             let message = reply::success(what, rows, refused.as_deref(), false);
             let mut framed = vec![0];

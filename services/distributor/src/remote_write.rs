@@ -1,15 +1,22 @@
-//! Checks a remote write: labels, histograms and times. Bad samples and series are left out, the rest stays as it came.
+//! Checks a remote write: labels, histograms and times. Bad samples and series are left out, and the tenant's rules change
+//! labels (`limits.relabel`); the rest stays as it came.
 
 use crate::checked::{Checked, Refusals, Rules, SeriesRows, Written};
 use crate::discard::Discard;
 use crate::error::PushError;
 use crate::known::Scope;
-use crate::labels::{Complaint, check_series, name_of};
+use crate::labels::{Complaint, check_series, name_of, read_series};
 use crate::meters::add;
+use crate::translate::too_large;
 use bytes::Bytes;
 use model::TimeRange;
+use std::collections::BTreeMap;
+use tenancy::{LabelPair, Relabeled};
 use wire::error::DecodeError;
-use wire::prometheus::{Kind, Refused, TimeSeries, Version, metadata, series, without};
+use wire::prometheus::{Kind, Refused, TimeSeries, Version, metadata, relabel, series, without};
+
+/// A series of more labels than this is refused before rules look at it.
+const MOST_LABELS: usize = 1000;
 
 struct Walk<'r, 'a> {
     rules: &'r Rules<'r>,
@@ -17,9 +24,21 @@ struct Walk<'r, 'a> {
     version: Version,
     pairs: Vec<(&'a str, &'a str)>,
     cuts: Vec<Refused>,
+    /// Labels that rules have made, by the series' places.
+    changes: BTreeMap<u32, Vec<LabelPair<'a>>>,
+    /// Bytes of these.
+    changed: usize,
     refused: Refusals,
     series: Vec<SeriesRows>,
     written: Written,
+}
+
+/// What is found out about a series.
+enum Found {
+    Good,
+    Bad(Discard, String),
+    /// A rule leaves it out.
+    LeftOut,
 }
 
 /// Checks an uncompressed body. `payload` is the body as it came.
@@ -31,19 +50,35 @@ pub fn check(body: Vec<u8>, payload: Option<Bytes>, version: Version, rules: &Ru
         version,
         pairs: Vec::new(),
         cuts: Vec::new(),
+        changes: BTreeMap::new(),
+        changed: 0,
         refused: Refusals::default(),
         series: Vec::new(),
         written: Written::default(),
     };
-    walk.all(series(&body, version)).map_err(PushError::Body)?;
+    walk.all(series(&body, version)).map_err(|error| too_large(error, rules.admitted))?;
     let families = metadata(&body, version).try_fold(0u64, |count, item| item.map(|_| count + 1));
     let families = families.map_err(PushError::Body)?;
-    let Walk { cuts, refused, series, written, .. } = walk;
+    let Walk { cuts, changes, refused, mut series, mut written, .. } = walk;
     let rows = written.samples + written.histograms;
-    let (body, payload) = match cuts.is_empty() {
-        true => (body, payload),
-        false => (without(&body, version, &cuts), None),
+    // For a sender of 2.0 what rules leave out went well.
+    written.samples += refused.left_out;
+    let limit = limits.max_push_inflated.as_usize();
+    let relabeled = match changes.is_empty() {
+        true => None,
+        false => Some(relabel(&body, version, &changes, limit).map_err(|error| too_large(error, rules.admitted))?),
     };
+    drop(changes);
+    let is_changed = relabeled.is_some();
+    let (mut body, mut payload) = (relabeled.unwrap_or(body), payload.filter(|_| !is_changed));
+    if !cuts.is_empty() {
+        (body, payload) = (without(&body, version, &cuts), None);
+    }
+    if is_changed {
+        for (rows, series) in series.iter_mut().zip(wire::prometheus::series(&body, version)) {
+            rows.key = series.map_err(PushError::Body)?.key();
+        }
+    }
     Ok(Checked {
         format: version.format(),
         body,
@@ -83,7 +118,17 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn add(&mut self, at: u32, series: &TimeSeries<'a>, known: bool) -> Result<(), DecodeError> {
-        if let Some((discard, text)) = self.complain(series, known)? {
+        let found = match self.complain(series)? {
+            None if !known => self.learn(at, series)?,
+            None => Found::Good,
+            Some((discard, text)) => Found::Bad(discard, text),
+        };
+        if let Found::LeftOut = found {
+            self.cuts.push(Refused { series: at, kind: Kind::Series, sample: 0 });
+            self.refused.left_out += (series.samples().count() + series.histograms().count()) as u64;
+            return Ok(());
+        }
+        if let Found::Bad(discard, text) = found {
             self.cuts.push(Refused { series: at, kind: Kind::Series, sample: 0 });
             self.refused.series += 1;
             let rows = series.samples().count() + series.histograms().count();
@@ -122,8 +167,8 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    /// What is wrong with a series as a whole, if anything is.
-    fn complain(&mut self, series: &TimeSeries<'a>, known: bool) -> Result<Complaint, DecodeError> {
+    /// What is wrong with a series beside its labels, if anything is.
+    fn complain(&self, series: &TimeSeries<'a>) -> Result<Complaint, DecodeError> {
         for (part, found) in [
             ("an exemplar", series.exemplars().try_for_each(|exemplar| exemplar.map(drop))),
             ("the help or unit", series.try_metadata().map(drop)),
@@ -142,15 +187,60 @@ impl<'a> Walk<'_, 'a> {
             let text = format!("series {name} has both samples and histograms, which remote write 2.0 rules out");
             return Ok(Some((Discard::MixedSamples, text)));
         }
-        if known {
-            return Ok(None);
+        Ok(None)
+    }
+
+    /// Looks at the labels of a series that is not known to be good as it is. What is found is remembered, but for labels
+    /// that rules change: those must be made anew in any case.
+    fn learn(&mut self, at: u32, series: &TimeSeries<'a>) -> Result<Found, DecodeError> {
+        let limits = self.rules.admitted.limits();
+        let has_rules = !limits.relabel.is_empty();
+        if has_rules && self.rules.known.contains(self.scope.left_out(), series.key()) {
+            return Ok(Found::LeftOut);
         }
         add(&self.rules.meters.labels_checked, 1);
-        let complaint = check_series(series.labels(), &mut self.pairs, self.rules.admitted.limits())?;
-        if complaint.is_none() {
-            self.rules.known.insert(self.scope, series.key());
+        if let Some((discard, text)) = read_series(series.labels(), &mut self.pairs)? {
+            return Ok(Found::Bad(discard, text));
         }
-        Ok(complaint)
+        if has_rules && self.pairs.len() > MOST_LABELS {
+            let (name, count) = (name_of(&self.pairs), self.pairs.len());
+            let text =
+                format!("series {name} has {count} labels, rules look at {MOST_LABELS} at most (limits.relabel)");
+            return Ok(Found::Bad(Discard::TooManyLabels, text));
+        }
+        let complaint = match if has_rules { limits.relabel.apply(&self.pairs) } else { Relabeled::Same } {
+            Relabeled::Dropped => {
+                self.rules.known.insert(self.scope.left_out(), series.key());
+                return Ok(Found::LeftOut);
+            }
+            Relabeled::Same => {
+                let complaint = check_series(&self.pairs, limits);
+                if complaint.is_none() {
+                    self.rules.known.insert(self.scope, series.key());
+                }
+                complaint
+            }
+            Relabeled::Changed(labels) => {
+                let pairs: Vec<(&str, &str)> = labels.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+                let complaint = check_series(&pairs, limits);
+                if complaint.is_none() {
+                    self.change(at, labels)?;
+                }
+                complaint
+            }
+        };
+        Ok(complaint.map_or(Found::Good, |(discard, text)| Found::Bad(discard, text)))
+    }
+
+    /// Keeps labels for the body that is written in the end.
+    fn change(&mut self, at: u32, labels: Vec<LabelPair<'a>>) -> Result<(), DecodeError> {
+        self.changed += labels.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>();
+        self.changes.insert(at, labels);
+        let limit = self.rules.admitted.limits().max_push_inflated.as_usize();
+        match self.changed > limit {
+            true => Err(DecodeError::TooLarge { len: self.changed, limit }),
+            false => Ok(()),
+        }
     }
 
     fn cut(&mut self, series: u32, kind: Kind, sample: usize, discard: Discard, text: String) {

@@ -24,6 +24,20 @@ pub struct Settings {
     pub known_series: u32,
     /// Bodies from this size on are checked on a thread of their own, so that they hold up nobody.
     pub offload: ByteSize,
+    /// What Fastly is answered when it asks whether it may send logs here: hex SHA-256 hashes of services' ids, or `*` for
+    /// any service. Nothing: it may not.
+    pub fastly_challenge: Vec<String>,
+}
+
+impl Settings {
+    /// Says which key is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match self.fastly_challenge.iter().find(|text| *text != "*" && !is_hash(text)) {
+            Some(text) => Err(format!("distributor.fastly_challenge has {text:?}: write * or 64 hex digits")),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -36,6 +50,7 @@ impl Default for Settings {
             appends: 4,
             known_series: 1 << 18,
             offload: ByteSize(256 << 10),
+            fastly_challenge: Vec::new(),
         }
     }
 }

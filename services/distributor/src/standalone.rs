@@ -29,6 +29,7 @@ impl Own for Process {
     const PURPOSE: &'static str = "push to";
 
     fn check(&self) -> Result<(), String> {
+        self.distributor.check()?;
         Overrides::of(self.limits.clone(), self.tenants.clone()).map(drop)
     }
 }
@@ -39,7 +40,9 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let (joining, directory) = start.join().await?;
         let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
         let leaders = Arc::new(Leaders::new(directory.clone()));
-        let distributor = Arc::new(Distributor::new(own.distributor, limits, leaders));
+        let distributor = Arc::new(Distributor::new(own.distributor, limits, leaders, directory.control()));
+        let mut stopping = start.node.stopping();
+        start.node.spawn("elections", distributor.clone().follow(async move { stopping.wait().await }));
         let routes = router(distributor.clone());
         let mesh = joining.serve(Routes::default(), routes.clone(), &start.node);
         let served = start.serve(&mesh, directory.watch(), routes, move |out| distributor.write_meters(out)).await;

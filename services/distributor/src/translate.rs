@@ -4,12 +4,13 @@ use crate::body::{Content, Inflated};
 use crate::checked::Refusals;
 use crate::discard::Discard;
 use crate::error::PushError;
+use crate::lines::Lines;
 use bytes::Bytes;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tenancy::{Admitted, Write};
 use wire::error::DecodeError;
-use wire::otlp::logs::Mapping;
-use wire::otlp::{self, Request};
+use wire::lines::Mapping;
+use wire::otlp::{self, Request, logs};
 use wire::prometheus::Version;
 
 /// A body as shards store it, not yet checked.
@@ -44,6 +45,7 @@ pub fn translate(content: Content, inflated: Inflated, admitted: &Admitted<Write
         Content::LokiJson => new(Kind::Loki, wire::loki::from_json(&body)?),
         Content::LokiProtobuf => Translated { payload, is_new: false, ..new(Kind::Loki, body) },
         Content::RemoteWrite(version) => Translated { payload, is_new: false, ..new(Kind::RemoteWrite(version), body) },
+        Content::Lines(lines) => of_lines(&lines, &body, admitted)?,
         Content::Otlp { what, json: true } => of_otlp(what, &otlp::from_json(&body, what)?, admitted)?,
         Content::Otlp { what, json: false } | Content::OtlpGrpc { what } => of_otlp(what, &body, admitted)?,
     })
@@ -55,10 +57,8 @@ fn of_otlp(what: Request, body: &[u8], admitted: &Admitted<Write>) -> Result<Tra
     let mut refused = Refusals::default();
     let (kind, body) = match what {
         Request::Logs => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-            let now = i64::try_from(now).unwrap_or(i64::MAX);
-            let mapping = Mapping { otlp: &limits.otlp, discover: &limits.discover, now, limit };
-            let body = otlp::logs::translate(body, mapping).map_err(|error| too_large(error, admitted))?;
+            let mapping = logs::Mapping { otlp: &limits.otlp, discover: &limits.discover, now: now(), limit };
+            let body = logs::translate(body, mapping).map_err(|error| too_large(error, admitted))?;
             (if body.is_empty() { Kind::NoLines } else { Kind::Loki }, body)
         }
         Request::Metrics => {
@@ -71,6 +71,23 @@ fn of_otlp(what: Request, body: &[u8], admitted: &Admitted<Write>) -> Result<Tra
         }
     };
     Ok(Translated { kind, body, payload: None, refused, is_new: true })
+}
+
+fn of_lines(lines: &Lines, body: &[u8], admitted: &Admitted<Write>) -> Result<Translated, PushError> {
+    let limits = admitted.limits();
+    let time_field = lines.time_field.as_deref();
+    let limit = limits.max_push_inflated.as_usize();
+    let mapping = Mapping { labels: &lines.labels, time_field, now: now(), limit };
+    let body = wire::lines::translate(body, mapping).map_err(|error| too_large(error, admitted))?;
+    let kind = if body.is_empty() { Kind::NoLines } else { Kind::Loki };
+    let body = discover(body, admitted)?;
+    Ok(Translated { kind, body, payload: None, refused: Refusals::default(), is_new: true })
+}
+
+/// Unix nanoseconds.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    i64::try_from(now).unwrap_or(i64::MAX)
 }
 
 /// Adds what is found out about the lines of a push.
@@ -87,7 +104,8 @@ fn discover(body: Vec<u8>, admitted: &Admitted<Write>) -> Result<Vec<u8>, PushEr
     found.map_err(|error| too_large(error, admitted))
 }
 
-fn too_large(error: DecodeError, admitted: &Admitted<Write>) -> PushError {
+/// The error of a body that became too large, or another one.
+pub fn too_large(error: DecodeError, admitted: &Admitted<Write>) -> PushError {
     match error {
         DecodeError::TooLarge { len, limit } => PushError::Translated {
             tenant: admitted.tenant().clone(),

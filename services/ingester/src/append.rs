@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::shard::Shard;
 use crate::signal::{Admission, Head};
 use bytes::Bytes;
+use metrics::Bounds;
 use model::{BatchId, ByteSize, TenantId};
 use node::{Compute, Pool};
 use prost::Message;
@@ -56,14 +57,14 @@ impl Drop for Charge<'_> {
 pub async fn append<H: Head>(
     shard: &Arc<Shard<H>>,
     entry: Bytes,
-    window: impl Fn(&TenantId) -> Option<Duration> + Send + 'static,
+    bounds: impl Fn(&TenantId) -> Bounds + Send + 'static,
     compute: &Compute,
 ) -> Result<v1::AppendReply, Error> {
     let batches = read(shard, entry.clone())?;
     // What a head without all rows would let in could contradict them.
     shard.serving(REPLAY).await?;
     let head = shard.head();
-    let admitted = compute.run(Pool::Writes, move || admit(&*head, batches, window)).await?;
+    let admitted = compute.run(Pool::Writes, move || admit(&*head, batches, bounds)).await?;
     let untouched = admitted.iter().all(|a| a.refused.is_empty() && a.batch.is_some());
     let mut outcomes: Vec<v1::Outcome> = Vec::with_capacity(admitted.len());
     let (mut kept, mut places, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
@@ -98,11 +99,11 @@ fn read<H: Head>(shard: &Shard<H>, entry: Bytes) -> Result<Vec<Batch>, Error> {
 fn admit<H: Head>(
     head: &H,
     batches: Vec<Batch>,
-    window: impl Fn(&TenantId) -> Option<Duration>,
+    bounds: impl Fn(&TenantId) -> Bounds,
 ) -> Result<Vec<Admission>, Error> {
     let admit = |batch: Batch| {
-        let window = window(&batch.header.tenant);
-        head.admit(batch, window)
+        let bounds = bounds(&batch.header.tenant);
+        head.admit(batch, &bounds)
     };
     batches.into_iter().map(admit).collect()
 }

@@ -1,6 +1,7 @@
-//! The control group: a group like the shards', whose state machine is the catalog, the placement and the rulers'
-//! leases. Every ingester has a copy: the first ones vote, the others learn.
+//! The control group: a group like the shards', whose state machine is the catalog, the placement, the rulers' leases and
+//! the elections of replicas. Every ingester has a copy: the first ones vote, the others learn.
 
+mod elections;
 mod rules;
 mod state;
 
@@ -22,8 +23,9 @@ use tokio::time::timeout;
 /// has segments: writing snapshots then costs a bounded part of writing entries, and a small catalog's log is short, so
 /// that it keeps no segment of the journal from being used again.
 const SNAPSHOT_PART: u64 = 16;
-/// … and one more entry for so many bytes of rulers' notes, which make snapshots larger, too.
+/// … and one more entry for so many bytes of rulers' notes, or so many elections, which make snapshots larger, too.
 const SNAPSHOT_NOTES: u64 = 4096;
+const SNAPSHOT_ELECTIONS: u64 = 32;
 
 /// This node's copy, and the way to change it. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ struct Shared {
     /// Of the catalog.
     version: watch::Sender<u64>,
     table: watch::Sender<Arc<Table>>,
+    /// Of the elections.
+    elected: watch::Sender<u64>,
     led: watch::Sender<Option<u64>>,
     group: OnceLock<Group>,
     peers: Peers,
@@ -91,6 +95,8 @@ impl Shared {
             }
             newer
         });
+        let elected = state.elections.version();
+        self.elected.send_if_modified(|known| std::mem::replace(known, elected) != elected);
     }
 }
 
@@ -101,6 +107,7 @@ impl Control {
             kept: Mutex::default(),
             version: watch::Sender::new(0),
             table: watch::Sender::default(),
+            elected: watch::Sender::new(0),
             led: watch::Sender::new(None),
             group: OnceLock::new(),
             peers,
@@ -177,11 +184,11 @@ impl Control {
     }
 
     fn snapshot_entries(&self) -> u64 {
-        let (segments, notes) = {
-            let kept = self.shared.lock();
-            (kept.state.catalog.segments().count() as u64, kept.state.leases.bytes())
+        let (segments, notes, elected) = {
+            let state = &self.shared.lock().state;
+            (state.catalog.segments().count() as u64, state.leases.bytes(), state.elections.clusters() as u64)
         };
-        1 + segments / SNAPSHOT_PART + notes / SNAPSHOT_NOTES
+        1 + segments / SNAPSHOT_PART + notes / SNAPSHOT_NOTES + elected / SNAPSHOT_ELECTIONS
     }
 
     /// Cuts this node's log now: it may hold a segment that a full disk needs.

@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::flush::{self, Away, Counts, Flusher};
 use crate::keeper::Keeper;
-use crate::logs_head::LogsHead;
+use crate::logs_head::{self, LogsHead};
 use crate::metrics_head::MetricsHead;
 use crate::peers::Peers;
 use crate::select::{self, Messages};
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use telemetry::Exposition;
-use tenancy::LimitTable;
+use tenancy::{LimitTable, Limits};
 use tokio::sync::{Semaphore, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -136,7 +136,7 @@ impl Ingester {
             node: node.clone(),
             logs: Arc::default(),
             metrics: Arc::default(),
-            logs_settings: settings.logs.clone(),
+            logs_settings: logs_head::Settings { encoding: settings.logs.clone(), limits: limits.clone() },
             metrics_settings: settings.metrics,
         };
         let inner = Inner {
@@ -254,10 +254,11 @@ impl Ingester {
         }
         let _charge = inner.in_flight.charge(request.entry.len() as u64)?;
         let limits = inner.limits.clone();
-        let window = move |tenant: &TenantId| limits.of(tenant).out_of_order_window;
+        let total = inner.control.table().borrow().writable().of(shard.signal);
+        let bounds = move |tenant: &TenantId| bounds(&limits.of(tenant), total);
         match shard.signal {
-            Signal::Logs => append::append(&inner.logs.find(shard)?, request.entry, window, &inner.compute).await,
-            Signal::Metrics => append::append(&inner.metrics.find(shard)?, request.entry, window, &inner.compute).await,
+            Signal::Logs => append::append(&inner.logs.find(shard)?, request.entry, bounds, &inner.compute).await,
+            Signal::Metrics => append::append(&inner.metrics.find(shard)?, request.entry, bounds, &inner.compute).await,
         }
     }
 
@@ -321,6 +322,16 @@ impl Ingester {
 
 fn want<H: Head>(shard: &Shard<H>) {
     shard.wanted.notify_one();
+}
+
+/// What a tenant's samples are held to in one of `total` shards.
+fn bounds(limits: &Limits, total: u32) -> metrics::Bounds {
+    metrics::Bounds {
+        window: limits.out_of_order_window,
+        series: limits.max_series,
+        series_per_metric: limits.max_series_per_metric,
+        shards: limits.shards.min(total),
+    }
 }
 
 #[tonic::async_trait]

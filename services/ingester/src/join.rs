@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tonic::service::Routes;
 use transport::link::MAX_MESSAGE;
 use transport::v1::control_server::ControlServer;
+use transport::v1::elections_server::ElectionsServer;
 use transport::v1::groups_server::GroupsServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::raft_server::RaftServer;
@@ -162,6 +163,7 @@ fn services(ingester: &Ingester, mesh: &Mesh) -> Routes {
         .add_service(ReadServer::new(ingester.clone()))
         .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(RulesServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(ElectionsServer::new(ingester.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(GroupsServer::new(ingester.clone()))
         .add_service(RaftServer::new(raft).max_decoding_message_size(MAX_MESSAGE))
 }

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::flush::Flusher;
 use crate::lead;
-use crate::logs_head::LogsHead;
+use crate::logs_head::{self, LogsHead};
 use crate::machine::Machine;
 use crate::metrics_head::MetricsHead;
 use crate::shard::Shard;
@@ -29,7 +29,7 @@ pub struct Keeper {
     pub node: Node,
     pub logs: Arc<Shards<LogsHead>>,
     pub metrics: Arc<Shards<MetricsHead>>,
-    pub logs_settings: logs::Settings,
+    pub logs_settings: logs_head::Settings,
     pub metrics_settings: metrics::Settings,
 }
 

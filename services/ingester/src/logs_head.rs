@@ -4,12 +4,22 @@ use crate::error::Error;
 use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
+use metrics::Bounds;
 use std::sync::Arc;
-use std::time::Duration;
+use tenancy::LimitTable;
 use transport::{rows, v1};
 use wire::batch::Batch;
 
 pub struct LogsHead(logs::Head);
+
+/// What heads of logs are made with.
+#[derive(Clone)]
+pub struct Settings {
+    /// How a flush writes them.
+    pub encoding: logs::Settings,
+    /// Streams are named as their tenants want it.
+    pub limits: Arc<LimitTable>,
+}
 
 impl logs::Payload for Rest {
     fn read(&self) -> std::io::Result<Bytes> {
@@ -23,16 +33,16 @@ impl logs::Payload for Rest {
 }
 
 impl Head for LogsHead {
-    type Settings = logs::Settings;
+    type Settings = Settings;
     type Frozen = logs::Frozen;
     type View = logs::View;
 
-    fn new(settings: &logs::Settings) -> LogsHead {
-        LogsHead(logs::Head::new(settings.clone()))
+    fn new(settings: &Settings) -> LogsHead {
+        LogsHead(logs::Head::naming(settings.encoding.clone(), settings.limits.clone()))
     }
 
     /// Lines are accepted in any order and age, so there is nothing to look at.
-    fn admit(&self, batch: Batch, _: Option<Duration>) -> Result<Admission, Error> {
+    fn admit(&self, batch: Batch, _: &Bounds) -> Result<Admission, Error> {
         Ok(Admission { batch: Some(batch), body: None, refused: Vec::new() })
     }
 

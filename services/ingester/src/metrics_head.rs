@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
+use metrics::{Bounds, Refusal};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use transport::{rows, v1};
 use wire::batch::{Batch, Format};
@@ -30,16 +31,18 @@ impl Head for MetricsHead {
         MetricsHead(metrics::Head::new(*settings))
     }
 
-    /// Takes out samples that are too old for their series or contradict one that is stored.
-    fn admit(&self, batch: Batch, window: Option<Duration>) -> Result<Admission, Error> {
+    /// Takes out samples that are too old for their series, contradict one that is stored, or are of series beyond the
+    /// limits.
+    fn admit(&self, batch: Batch, bounds: &Bounds) -> Result<Admission, Error> {
         let body = batch.body()?;
-        let admission = self.0.admit(&batch.header.tenant, batch.header.format, &body, window)?;
+        let admission = self.0.admit(&batch.header.tenant, batch.header.format, &body, bounds)?;
         if admission.refused.is_empty() {
             return Ok(Admission { batch: Some(batch), body: Some(body.into()), refused: Vec::new() });
         }
-        let rows = admission.refused.len() as u32;
-        let text = admission.texts.first().cloned().unwrap_or_default();
-        let refused = vec![v1::Refusal { text, rows }];
+        let rows: u32 = admission.refusals.iter().map(|refusal| refusal.rows).sum();
+        let refusals = admission.refusals.into_iter();
+        let told = |r: Refusal| v1::Refusal { text: r.text, rows: r.rows, reason: r.why.name().to_owned() };
+        let refused = refusals.map(told).collect();
         if rows >= batch.header.rows {
             return Ok(Admission { batch: None, body: None, refused });
         }

@@ -6,8 +6,9 @@ use mesh::Mesh;
 use model::ShardId;
 use std::time::Duration;
 use tokio::time::timeout;
-use transport::v1::{CommitRequest, FlushRequest, ProposeRequest};
-use transport::v1::{control_client::ControlClient, ingest_client::IngestClient, rules_client::RulesClient};
+use transport::v1::{CommitRequest, ElectRequest, FlushRequest, ProposeRequest};
+use transport::v1::{control_client::ControlClient, elections_client::ElectionsClient};
+use transport::v1::{ingest_client::IngestClient, rules_client::RulesClient};
 use transport::{Link, rows};
 
 /// How long the leader of the control group may take to commit what another ingester passes on.
@@ -48,6 +49,16 @@ impl Peers {
     pub async fn commit(&self, node: u64, command: Bytes) -> Result<Bytes, Error> {
         let mut client = RulesClient::new(self.link(node)?);
         match timeout(COMMIT, client.commit(CommitRequest { command, forwarded: true })).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner().reply),
+            Ok(Err(status)) => Err(Error::Peer { node, why: status.message().to_owned() }),
+            Err(_) => Err(Error::Peer { node, why: format!("it did not commit within {COMMIT:?}") }),
+        }
+    }
+
+    /// Has another node, which should lead the control group, commit a command of the elections.
+    pub async fn elect(&self, node: u64, command: Bytes) -> Result<Bytes, Error> {
+        let mut client = ElectionsClient::new(self.link(node)?);
+        match timeout(COMMIT, client.elect(ElectRequest { command, forwarded: true })).await {
             Ok(Ok(reply)) => Ok(reply.into_inner().reply),
             Ok(Err(status)) => Err(Error::Peer { node, why: status.message().to_owned() }),
             Err(_) => Err(Error::Peer { node, why: format!("it did not commit within {COMMIT:?}") }),

@@ -254,7 +254,8 @@ impl<H: Head> Shard<H> {
                 if let Err(error) = state.head.apply(index, batch, body, rest) {
                     // The distributor has checked the batch, so this is a defect: say so, and keep the others.
                     tracing::error!(shard = %self.id, index, %error, "a logged batch cannot be applied");
-                    outcome.refused.push(v1::Refusal { text: error.to_string(), rows: batch.header.rows });
+                    let text = error.to_string();
+                    outcome.refused.push(v1::Refusal { text, rows: batch.header.rows, reason: String::new() });
                 }
             }
             outcomes.push(outcome);

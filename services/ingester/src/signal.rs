@@ -3,8 +3,8 @@
 use crate::error::Error;
 use block::Part;
 use bytes::Bytes;
+use metrics::Bounds;
 use model::{Labels, Matcher, TenantId, TimeRange};
-use std::time::Duration;
 use transport::v1;
 use wire::batch::Batch;
 
@@ -17,8 +17,8 @@ pub trait Head: Send + Sync + Sized + 'static {
     fn new(settings: &Self::Settings) -> Self;
 
     /// Looks at a batch before it is logged, and takes out the rows that may not be stored, with the texts for who
-    /// sent them. `window`: how far a sample may lie behind the newest of its series.
-    fn admit(&self, batch: Batch, window: Option<Duration>) -> Result<Admission, Error>;
+    /// sent them. Lines are held to no bounds.
+    fn admit(&self, batch: Batch, bounds: &Bounds) -> Result<Admission, Error>;
 
     /// Adds a committed batch of log entry `index`. `body` is the uncompressed body if it is at hand.
     fn apply(&self, index: u64, batch: &Batch, body: Option<Bytes>, rest: Rest) -> Result<(), Error>;

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tonic::body::Body;
 use tower::ServiceExt;
 use transport::v1::control_server::ControlServer;
+use transport::v1::elections_server::ElectionsServer;
 use transport::v1::ingest_server::IngestServer;
 use transport::v1::read_server::ReadServer;
 use transport::v1::rules_server::RulesServer;
@@ -74,10 +75,12 @@ impl Roles {
             Ingester::open(&settings.data, &settings.ingester, shards, limits.clone(), store.clone(), node).await?;
         let directory = Directory::one(in_process(&ingester), ingester.control().table().borrow().clone());
         let leaders = Arc::new(Leaders::new(directory.clone()));
-        let distributor = Arc::new(Distributor::new(settings.distributor.clone(), limits.clone(), leaders));
+        let control = directory.control();
+        let distributor = Distributor::new(settings.distributor.clone(), limits.clone(), leaders, control.clone());
+        let (distributor, mut stopping) = (Arc::new(distributor), node.stopping());
+        node.spawn("elections", distributor.clone().follow(async move { stopping.wait().await }));
         let querier =
             Querier::new(directory.clone(), None, store.clone(), limits.clone(), &settings.querier, compute.clone());
-        let control = directory.control();
         let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
@@ -99,6 +102,7 @@ fn in_process(ingester: &Ingester) -> Link {
     let routes = tonic::service::Routes::new(ingest)
         .add_service(ReadServer::new(ingester.clone()))
         .add_service(RulesServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE))
+        .add_service(ElectionsServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE))
         .add_service(ControlServer::new(ingester.clone()).max_decoding_message_size(link::MAX_MESSAGE));
     let routes = routes.prepare();
     link::in_memory(tower::service_fn(move |request: http::Request<Body>| {

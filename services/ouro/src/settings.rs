@@ -85,6 +85,7 @@ impl Settings {
             }
         }
         self.ingester.consensus.journal.check().map_err(|e| format!("ingester.consensus.{e}"))?;
+        self.distributor.check()?;
         self.compactor.check()?;
         self.ruler.check()?;
         self.overrides().map(drop)

@@ -55,7 +55,11 @@ async fn drilldown_is_answered_from_heads_and_segments() {
         assert_eq!(range["data"]["resultType"], "matrix", "{when}");
         assert_eq!(range["data"]["result"][0]["values"][0][1], "30", "{when}");
         let labels = ask("detected_labels", &[]).await;
-        let want = json!([{"label": "app", "cardinality": 2}, {"label": "env", "cardinality": 1}]);
+        let want = json!([
+            {"label": "app", "cardinality": 2},
+            {"label": "env", "cardinality": 1},
+            {"label": "service_name", "cardinality": 2},
+        ]);
         assert_eq!(labels["detectedLabels"], want, "{when}");
         let fields = ask("detected_fields", &[all]).await;
         let want = json!([

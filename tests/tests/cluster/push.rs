@@ -227,3 +227,27 @@ async fn a_body_that_is_too_large_is_answered() {
         check(&process.client(), "a large body", path, headers, vec![b' '; 12 << 20], want).await;
     }
 }
+
+#[tokio::test]
+async fn a_tenants_series_are_held_to_its_limit() {
+    let process = home("[limits]\nmax_series = 3\nmax_series_per_metric = 2\n").start();
+    let (client, now) = (process.client(), now_ms());
+    let all = |names: &[(&str, &str)], time: i64| -> Vec<Series> {
+        names.iter().map(|(name, n)| Series::new(&[("__name__", name), ("n", n)], &[(time, 1.0)])).collect()
+    };
+    let check = async |what: &str, series: Vec<Series>, status: u16, words: &[&str]| {
+        check(&client, what, WRITE, &[SNAPPY], snappy(&v1(&series)), (status, words)).await;
+    };
+    check("two of a", all(&[("a", "0"), ("a", "1")], now), 204, &[]).await;
+    let words = ["{__name__=\"a\", n=\"2\"} is new", "2 (limits.max_series_per_metric)", "[per_metric_series_limit]"];
+    check("a third of a", all(&[("a", "1"), ("a", "2"), ("b", "0")], now + 1), 400, &words).await;
+    let words = ["tenant anonymous", "3 (limits.max_series)", "[per_user_series_limit]", "1 of 2 rows"];
+    check("a fourth", all(&[("a", "0"), ("c", "0")], now + 2), 400, &words).await;
+    check("those that are there", all(&[("a", "0"), ("a", "1"), ("b", "0")], now + 3), 204, &[]).await;
+    let count = client.json("anonymous", "/prometheus/api/v1/query", &[("query", "count({__name__=~\".+\"})")]).await;
+    assert_eq!(count["data"]["result"][0]["value"][1], "3");
+    let text = client.text("/metrics").await;
+    for word in ["per_metric_series_limit", "per_user_series_limit"] {
+        assert!(text.contains(&format!("ouro_distributor_discarded_rows_total{{reason=\"{word}\"}} 1\n")), "{text}");
+    }
+}

@@ -211,7 +211,11 @@ async fn all_kinds_of_lines_survive() {
         let found: Value = serde_json::from_str(&answer.text).expect("JSON");
         let result = found["data"]["result"].as_array().expect("streams");
         assert_eq!(result.len(), 1, "{when}");
-        assert_eq!(result[0]["stream"], json!({ "job": "odd", "quoted": "a\"b\\c\nd" }), "{when}");
+        assert_eq!(
+            result[0]["stream"],
+            json!({ "job": "odd", "service_name": "odd", "quoted": "a\"b\\c\nd" }),
+            "{when}"
+        );
         let found: Vec<(&str, &Value)> = result[0]["values"]
             .as_array()
             .expect("values")

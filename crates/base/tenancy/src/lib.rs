@@ -5,12 +5,16 @@
 
 mod admit;
 mod error;
+mod ha;
 mod limits;
 mod otlp;
+mod relabel;
 mod table;
 
 pub use admit::{Admitted, Read, Write, admit, admit_reads};
 pub use error::TenancyError;
+pub use ha::HaSettings;
 pub use limits::{Limits, RetentionSettings};
 pub use otlp::{DiscoverySettings, Naming, OtlpSettings};
+pub use relabel::{LabelPair, Relabel, RelabelAction, RelabelSettings, Relabeled};
 pub use table::{LimitTable, Overrides};

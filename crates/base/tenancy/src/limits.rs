@@ -1,6 +1,8 @@
 //! What one tenant may do. Every limit is named in the error that it causes, as `limits.<field>`.
 
+use crate::ha::HaSettings;
 use crate::otlp::{DiscoverySettings, OtlpSettings};
+use crate::relabel::Relabel;
 use model::{ByteSize, Signal};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,6 +23,9 @@ pub struct Limits {
     pub ingestion_burst: ByteSize,
     /// `limits.max_line_size`: bytes of a log line.
     pub max_line_size: ByteSize,
+    /// `limits.line_truncate`: whether a longer line is cut instead of refused; `truncated_from` in its metadata says how
+    /// many bytes it had.
+    pub line_truncate: bool,
     /// `limits.max_metadata_size`: bytes of all structured metadata of a log line.
     pub max_metadata_size: ByteSize,
     /// `limits.max_label_names`: labels of a series.
@@ -39,8 +44,20 @@ pub struct Limits {
     /// "unlimited" for any. Log lines may come in any order.
     #[serde(with = "settings::duration::option")]
     pub out_of_order_window: Option<Duration>,
+    /// `limits.max_series`: series that have samples of the last hours, over all shards; each shard takes its part. Samples
+    /// of further series are refused. null or "unlimited" for any number.
+    #[serde(with = "unlimited")]
+    pub max_series: Option<u64>,
+    /// `limits.max_series_per_metric`: those of one metric name, likewise.
+    #[serde(with = "unlimited")]
+    pub max_series_per_metric: Option<u64>,
     /// `limits.shards`: how many shards of each signal the tenant's series are spread over.
     pub shards: u32,
+    /// `limits.ha`: how pairs of Prometheus servers are told.
+    pub ha: HaSettings,
+    /// `limits.relabel`: rules by which labels of samples are changed, or series left out, in their order. They are those
+    /// of Prometheus's `metric_relabel_configs`.
+    pub relabel: Relabel,
     /// `limits.otlp`: how OTLP is translated.
     pub otlp: OtlpSettings,
     /// `limits.discover`: what is found out about log lines.
@@ -96,6 +113,7 @@ impl Default for Limits {
             ingestion_rate: None,
             ingestion_burst: ByteSize::mib(64),
             max_line_size: ByteSize(256 << 10),
+            line_truncate: false,
             max_metadata_size: ByteSize(64 << 10),
             max_label_names: 40,
             max_label_name_length: 1024,
@@ -103,7 +121,11 @@ impl Default for Limits {
             creation_grace: Some(Duration::from_secs(10 * 60)),
             reject_old: None,
             out_of_order_window: Some(Duration::from_secs(60 * 60)),
+            max_series: None,
+            max_series_per_metric: None,
             shards: 1,
+            ha: HaSettings::default(),
+            relabel: Relabel::default(),
             otlp: OtlpSettings::default(),
             discover: DiscoverySettings::default(),
             retention: RetentionSettings::default(),

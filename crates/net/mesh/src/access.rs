@@ -7,7 +7,7 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 19] = [
+const RULES: [(&str, &[Role]); 20] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
@@ -20,6 +20,7 @@ const RULES: [(&str, &[Role]); 19] = [
     ("/ouro.v1.Control/Propose", &[Ingester, Compactor]),
     ("/ouro.v1.Control/Placement", ALL),
     ("/ouro.v1.Rules/", &[Ingester, Ruler]),
+    ("/ouro.v1.Elections/", &[Ingester, Distributor]),
     // What a ruler knows of the groups that it evaluates.
     ("/ruler/", &[Ruler]),
     // Users ask queriers for rules too.
@@ -60,6 +61,8 @@ mod tests {
             (Distributor, "/prometheus/api/v1/alerts", false),
             (Ruler, "/ouro.v1.Rules/Commit", true),
             (Querier, "/ouro.v1.Rules/Commit", false),
+            (Distributor, "/ouro.v1.Elections/Elect", true),
+            (Ruler, "/ouro.v1.Elections/Elect", false),
             (Ruler, "/ruler/groups", true),
             (Distributor, "/ruler/groups", false),
             (Ingester, "/ouro.v1.Unheard/Of", false),

@@ -8,6 +8,7 @@ use ouro_wire::prometheus::{Version, series};
 use ouro_wire::{loki, snappy};
 use std::hint::black_box;
 use std::path::Path;
+use tenancy::DiscoverySettings;
 
 /// Compressed bodies, and the raw bytes and entries that they stand for.
 struct Blocks {
@@ -86,6 +87,14 @@ fn logs(name: &str, blocks: &Blocks) {
         }
         assert_eq!(lines as u64, blocks.entries);
     });
+    // What `limits.discover.pushes` costs beside that.
+    let names = DiscoverySettings { levels: false, ..DiscoverySettings::default() };
+    for (name, settings) in [("services", names), ("services, levels", DiscoverySettings::default())] {
+        let discover = |body: &Vec<u8>| loki::discover(body, &settings, 1 << 30).expect("reads");
+        measure(name, gigabytes, || bodies.iter().for_each(|body| drop(black_box(discover(body)))));
+        let found: Vec<Vec<u8>> = bodies.iter().map(discover).collect();
+        measure("… compressed", gigabytes, || found.iter().for_each(|body| drop(black_box(snappy::compress(body)))));
+    }
 }
 
 fn metrics(name: &str, blocks: &Blocks) {

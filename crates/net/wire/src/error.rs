@@ -21,6 +21,8 @@ pub enum DecodeError {
     Snappy { why: String },
     #[error("gzip: {why}")]
     Gzip { why: String },
+    #[error("zstd: {why}")]
+    Zstd { why: String },
     #[error("the body has {len} bytes uncompressed, the limit is {limit}")]
     TooLarge { len: usize, limit: usize },
     #[error("protobuf: {why}")]

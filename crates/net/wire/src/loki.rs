@@ -9,8 +9,8 @@ mod discovered;
 mod json;
 mod labels;
 
-pub use builder::{Builder, sanitize};
-pub use discovered::discover;
+pub use builder::{Builder, TRUNCATED_FROM, sanitize};
+pub use discovered::{discover, with_service};
 pub use json::{JsonError, from_json};
 pub use labels::{LabelError, label_text, parse_labels, quote};
 

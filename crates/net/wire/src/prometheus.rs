@@ -4,11 +4,13 @@
 //! specifications. Unknown and reserved fields are skipped.
 
 mod cut;
+mod edit;
 mod histogram;
 mod series;
 mod symbols;
 
 pub use cut::{Kind, Refused, split, verify, without};
+pub use edit::{first_with, relabel, strip};
 pub use histogram::HistogramSample;
 pub use series::{MetadataRef, Sample, TimeSeries};
 

@@ -10,9 +10,10 @@ use crate::frozen::Frozen;
 use crate::settings::Settings;
 use crate::view::View;
 use bytes::Bytes;
-use model::{Signal, TimeRange};
+use model::{Labels, Signal, TimeRange};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tenancy::LimitTable;
 use wire::batch::Header;
 
 /// Where the snappy-compressed body of a batch rests. Reads may block.
@@ -24,6 +25,8 @@ pub trait Payload: Send + Sync {
 /// it, whatever the size of the lines: the lines stay where the log keeps them.
 pub struct Head {
     settings: Settings,
+    /// What streams are called, by tenant; `None`: as they came.
+    limits: Option<Arc<LimitTable>>,
     state: Mutex<State>,
 }
 
@@ -61,8 +64,18 @@ pub struct Counts {
 
 impl Head {
     pub fn new(settings: Settings) -> Head {
+        Head::made(settings, None)
+    }
+
+    /// One in which streams get the `service_name` that their tenant wants (`limits.discover.service_name`): it is found
+    /// with a stream's labels, so a push need not be written again for it.
+    pub fn naming(settings: Settings, limits: Arc<LimitTable>) -> Head {
+        Head::made(settings, Some(limits))
+    }
+
+    fn made(settings: Settings, limits: Option<Arc<LimitTable>>) -> Head {
         let state = State { active: Arc::default(), frozen: Vec::new(), known: Arc::default(), sequence: 0 };
-        Head { settings, state: Mutex::new(state) }
+        Head { settings, limits, state: Mutex::new(state) }
     }
 
     /// Adds a batch of the log entry `index`. `payload` is looked into only when the batch has a stream that was not
@@ -74,7 +87,7 @@ impl Head {
         if header.format.signal() != Signal::Logs {
             return Err(Error::Signal { index });
         }
-        let mut missing: HashMap<u128, model::Labels> = HashMap::new();
+        let mut missing: HashMap<u128, Labels> = HashMap::new();
         let mut checked: Option<Arc<Generation>> = None;
         loop {
             let (active, known) = {
@@ -88,7 +101,7 @@ impl Head {
             };
             let unknown = active.unknown(header, &known, &mut missing);
             if !unknown.is_empty() {
-                parse_labels(index, header, payload, &unknown, &mut missing)?;
+                self.parse_labels(index, header, payload, &unknown, &mut missing)?;
             }
             checked = Some(active);
         }
@@ -128,6 +141,36 @@ impl Head {
         stats
     }
 
+    /// Finds the label texts behind `keys` in a body and parses them.
+    fn parse_labels(
+        &self,
+        index: u64,
+        header: &Header,
+        payload: &[u8],
+        keys: &[u128],
+        found: &mut HashMap<u128, Labels>,
+    ) -> Result<(), Error> {
+        let limits = self.limits.as_ref().map(|limits| limits.of(&header.tenant));
+        let body = crate::rows::inflate(index, payload, header.body_len)?;
+        for stream in wire::loki::streams(&body) {
+            let stream = stream.map_err(|source| Error::Body { index, source })?;
+            let key = wire::loki::key(stream.labels);
+            if keys.contains(&key) && !found.contains_key(&key) {
+                let labels = wire::loki::parse_labels(stream.labels);
+                let labels = labels.map_err(|e| Error::Labels { index, why: e.to_string() })?;
+                let labels = match &limits {
+                    Some(limits) => wire::loki::with_service(labels, &limits.discover),
+                    None => labels,
+                };
+                found.insert(key, labels);
+            }
+        }
+        match keys.iter().find(|key| !found.contains_key(key)) {
+            Some(key) => Err(Error::Labels { index, why: format!("no stream has the key {key:032x}") }),
+            None => Ok(()),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that holds it can panic half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -149,29 +192,5 @@ impl Counts {
 
     pub(crate) fn range(times: TimeRange) -> Option<(i64, i64)> {
         (!times.is_empty()).then_some((times.min, times.max))
-    }
-}
-
-/// Finds the label texts behind `keys` in a body and parses them.
-fn parse_labels(
-    index: u64,
-    header: &Header,
-    payload: &[u8],
-    keys: &[u128],
-    found: &mut HashMap<u128, model::Labels>,
-) -> Result<(), Error> {
-    let body = crate::rows::inflate(index, payload, header.body_len)?;
-    for stream in wire::loki::streams(&body) {
-        let stream = stream.map_err(|source| Error::Body { index, source })?;
-        let key = wire::loki::key(stream.labels);
-        if keys.contains(&key) && !found.contains_key(&key) {
-            let labels =
-                wire::loki::parse_labels(stream.labels).map_err(|e| Error::Labels { index, why: e.to_string() })?;
-            found.insert(key, labels);
-        }
-    }
-    match keys.iter().find(|key| !found.contains_key(key)) {
-        Some(key) => Err(Error::Labels { index, why: format!("no stream has the key {key:032x}") }),
-        None => Ok(()),
     }
 }

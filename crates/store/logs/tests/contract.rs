@@ -119,6 +119,41 @@ fn tenant(name: &str) -> TenantId {
     TenantId::new(name).expect("a tenant")
 }
 
+/// Names that a tenant wants are those of the head and of the part, whatever the body says.
+#[test]
+fn streams_get_the_names_that_their_tenant_wants() {
+    let overrides = r#"{"tenants": {"plain": {"discover": {"service_name": []}}}}"#;
+    let limits = tenancy::LimitTable::new(&serde_json::from_str(overrides).expect("limits"));
+    let mut store = Store { head: Head::naming(small(), Arc::new(limits)), reads: Arc::default(), next: 1 };
+    let line = |labels: &str, time| Line { labels: labels.into(), time, text: "x".into(), metadata: Vec::new() };
+    let sent = [
+        line(r#"{app="web"}"#, 1),
+        line(r#"{app="web", service_name="own"}"#, 2),
+        line(r#"{app="web", service_name="web"}"#, 3),
+        line(r#"{other="x"}"#, 4),
+    ];
+    let want = [
+        line(r#"{app="web", service_name="web"}"#, 1),
+        sent[1].clone(),
+        sent[2].clone(),
+        line(r#"{other="x", service_name="unknown_service"}"#, 4),
+    ];
+    for turn in 0..2 {
+        ["t", "plain"].iter().for_each(|tenant| store.add(tenant, &sent));
+        for (name, want) in [("t", &want), ("plain", &sent)] {
+            let found = lines_of(store.head.snapshot().pages(&tenant(name), &Selection::all()));
+            assert_eq!(found, sorted(want), "{name}, turn {turn}");
+        }
+        let matchers = [Matcher::equal("service_name", "web")];
+        assert_eq!(store.head.snapshot().series(&tenant("t"), &matchers, TimeRange::ALL).len(), 1);
+        let parts = store.encode();
+        store.head.drop_frozen(store.next);
+        let part = parts.into_iter().find(|part| part.tenant == tenant("t")).expect("a part");
+        let found = lines_of(open(part).pages(&Selection::all()));
+        assert_eq!(found, sorted(&want), "in the part");
+    }
+}
+
 /// Lines come back from the head, from the frozen head, and from the part, whole and by selection.
 fn check(lines: &[Line], batches: usize) {
     let mut store = Store::new(small());

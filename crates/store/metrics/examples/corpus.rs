@@ -5,7 +5,7 @@
 
 use block::MemorySections;
 use model::{BatchId, Matcher, Signal, TenantId, TimeRange};
-use ouro_metrics::{Head, Reader, Settings};
+use ouro_metrics::{Bounds, Head, Reader, Settings};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ fn main() {
     // The files in turn, as agents send them.
     let mut readers: Vec<_> =
         files.iter().map(|path| std::io::BufReader::new(std::fs::File::open(path).expect("opens"))).collect();
+    let bounds = Bounds { window: Some(Duration::from_secs(3600)), ..Bounds::default() };
     while !readers.is_empty() {
         readers.retain_mut(|file| {
             let Some((count, packed)) = next_body(file) else { return false };
@@ -36,8 +37,7 @@ fn main() {
             let body = wire::snappy::decompress(&packed, 1 << 30).expect("decompresses");
             spent[0] += cpu() - start;
             let start = cpu();
-            let admission =
-                head.admit(&tenant, Format::PromV1, &body, Some(Duration::from_secs(3600))).expect("admits");
+            let admission = head.admit(&tenant, Format::PromV1, &body, &bounds).expect("admits");
             spent[1] += cpu() - start;
             assert!(admission.refused.is_empty(), "{admission:?}");
             index += 1;

@@ -2,9 +2,11 @@
 
 mod admit;
 mod apply;
+mod bounds;
 
 pub use admit::Admission;
 pub use apply::Outcome;
+pub use bounds::{Bounds, Refusal, Why};
 
 use crate::frozen::Frozen;
 use crate::generation::Generation;

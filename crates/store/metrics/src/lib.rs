@@ -24,7 +24,7 @@ mod view;
 pub use compaction::Compaction;
 pub use error::Error;
 pub use frozen::{Frozen, Parts};
-pub use head::{Admission, Head, Outcome, Stats};
+pub use head::{Admission, Bounds, Head, Outcome, Refusal, Stats, Why};
 pub use merge::Merge;
 pub use order::{BUCKET, order};
 pub use part::encoder::Encoder;

@@ -19,6 +19,8 @@ const SPARE_ALIASES: usize = 4096;
 pub struct Registry {
     tenants: HashMap<TenantId, u32>,
     tenant_names: Vec<TenantId>,
+    /// By tenant: how many series it has.
+    counts: Vec<u64>,
     symbols: Symbols,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -73,6 +75,7 @@ impl Registry {
         }
         let number = self.tenant_names.len() as u32;
         self.tenant_names.push(tenant.clone());
+        self.counts.push(0);
         self.tenants.insert(tenant.clone(), number);
         number
     }
@@ -121,6 +124,7 @@ impl Registry {
             return (known, false);
         }
         self.label_bytes += packed.len();
+        self.counts[tenant as usize] += 1;
         let entry = Entry { key: split(key), labels: packed, newest: AtomicI64::new(i64::MIN), tenant };
         let at = match self.free.pop() {
             Some(at) => {
@@ -167,6 +171,16 @@ impl Registry {
             self.symbols.release(name);
         }
         list.push(at);
+    }
+
+    /// How many series a tenant has.
+    pub fn count(&self, tenant: u32) -> u64 {
+        self.counts.get(tenant as usize).copied().unwrap_or(0)
+    }
+
+    /// How many of them have this metric name.
+    pub fn count_of(&self, tenant: u32, metric: &str) -> u64 {
+        self.symbols.find(metric).map_or(0, |name| self.list(tenant, name).len() as u64)
     }
 
     pub fn newest(&self, series: u32) -> i64 {
@@ -266,6 +280,7 @@ impl Registry {
         let (tenant, key) = (entry.tenant, entry.key);
         let labels = std::mem::take(&mut entry.labels);
         entry.tenant = NOBODY;
+        self.counts[tenant as usize] -= 1;
         self.label_bytes -= labels.len();
         if let Ok(found) = self.keys.find_entry(key_hash(tenant, key), |&other| other == at) {
             found.remove();
@@ -286,7 +301,7 @@ impl Registry {
             + self.aliases.capacity() * 40
             + lists
             + self.names.len() * 64
-            + self.tenant_names.len() * 120
+            + self.tenant_names.len() * 128
     }
 }
 
@@ -345,9 +360,13 @@ mod tests {
         registry.learn(a, 1, &labels);
         assert_eq!(registry.find(b, 1), None);
         assert_eq!(registry.learn(b, 1, &labels), (1, true));
+        registry.learn(b, 2, &labels.with("job", "x"));
+        registry.learn(b, 3, &labels);
+        assert_eq!((registry.count(a), registry.count(b), registry.count_of(b, "up")), (1, 2, 2));
+        assert_eq!((registry.count_of(b, "down"), registry.count(9)), (0, 0));
         assert_eq!(registry.lists(a, Some("up")).len(), 1);
         let name = registry.lists(a, None)[0].0;
-        assert_eq!((registry.list(a, name), registry.list(b, name)), (&[0][..], &[1][..]));
+        assert_eq!((registry.list(a, name), registry.list(b, name)), (&[0][..], &[1, 2][..]));
     }
 
     #[test]
@@ -368,6 +387,7 @@ mod tests {
         );
         assert_eq!(registry.sweep(i64::MAX, |_| false), 501);
         assert_eq!((registry.len(), registry.symbols().len(), registry.lists(tenant, None).len()), (0, 0, 0));
+        assert_eq!((registry.count(tenant), registry.count_of(tenant, "m1")), (0, 0));
         registry.learn(tenant, 1, &set(&[(METRIC_NAME, "again")]));
         assert_eq!(registry.len(), 1);
     }

@@ -43,7 +43,7 @@ impl Agent {
         let overrides: Overrides = serde_json::from_str(overrides).expect("limits");
         let limits = Arc::new(LimitTable::new(&overrides));
         let append = Arc::clone(&shards) as Arc<dyn ouro_distributor::Append>;
-        let distributor = Distributor::new(settings, Arc::clone(&limits), append);
+        let distributor = Distributor::new(settings, Arc::clone(&limits), append, transport::link::picked(|| None));
         Agent { distributor: Arc::new(distributor), shards, limits }
     }
 

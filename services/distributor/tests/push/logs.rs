@@ -214,7 +214,9 @@ async fn a_tenant_is_spread_over_its_shards() {
 async fn what_the_leader_says_is_told() {
     let body = logs(&[(STREAM, &[(1, "x"), (2, "y"), (3, "z")])]);
     let agent = Agent::new();
-    agent.shards.answer(Ok(vec![Appended { refused: vec![Refusal { text: "no room in {a}".into(), count: 2 }] }]));
+    agent.shards.answer(Ok(vec![Appended {
+        refused: vec![Refusal { text: "no room in {a}".into(), count: 2, reason: String::new() }],
+    }]));
     agent.push_logs(&body).await.is(400, &["no room in {a}", "2 of 3 rows"]);
     let error =
         |reason, retry_after| Err(AppendError { reason, text: "shard logs-1 has no leader".into(), retry_after });
@@ -244,4 +246,40 @@ async fn the_rate_of_a_tenant_is_held() {
     agent.push_logs(&body).await.is(204, &[]);
     tokio::time::advance(Duration::from_secs(1)).await;
     push().await.is(204, &[]);
+}
+
+#[tokio::test]
+async fn long_lines_are_cut_where_the_tenant_wants_that() {
+    let agent = Agent::limited(r#"{"max_line_size": "5B", "line_truncate": true, "creation_grace": "1m"}"#);
+    let mut builder = wire::loki::Builder::new();
+    builder.stream(STREAM).entry(1, "12345", []).entry(2, "1234ä", [("k", "v")]).entry(3, "123456", []);
+    builder.entry(now() + 600_000_000_000, "1234567", []).stream("{b=\"1\"}").entry(4, "ok", []);
+    let answer = agent.push_logs(&builder.finish()).await;
+    answer.is(400, &["[too_far_in_future]", "1 of 5 rows"]);
+    let batch = agent.shards.only();
+    assert_eq!(batch.header.rows, 4);
+    let body = batch.body().expect("reads");
+    let stored: Vec<String> = wire::loki::streams(&body)
+        .flat_map(|stream| {
+            stream
+                .expect("reads")
+                .entries()
+                .map(|entry| {
+                    let entry = entry.expect("reads");
+                    let metadata: Vec<_> = entry.metadata().map(|pair| pair.expect("reads")).collect();
+                    format!("{} {} {metadata:?}", entry.time, entry.line)
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            "1 12345 []",
+            r#"2 1234 [("k", "v"), ("truncated_from", "6")]"#,
+            r#"3 12345 [("truncated_from", "6")]"#,
+            "4 ok []",
+        ]
+    );
+    assert_eq!(agent.distributor.meters().lines_truncated.load(std::sync::atomic::Ordering::Relaxed), 2);
 }

@@ -197,10 +197,13 @@ async fn metadata_and_exemplars_are_stored_without_samples() {
 #[tokio::test]
 async fn what_the_leader_refuses_is_not_counted_as_written() {
     let agent = Agent::new();
-    agent.shards.answer(Ok(vec![Appended { refused: vec![Refusal { text: "too old".into(), count: 1 }] }]));
+    let refusal = |reason: &str| Refusal { text: "too old".into(), count: 1, reason: reason.into() };
+    agent.shards.answer(Ok(vec![Appended { refused: vec![refusal("sample_too_old")] }]));
     let answer = agent.write(V2, &write_v2(&[(UP, &[(1, 1.0), (2, 1.0)])], &[])).await;
-    answer.is(400, &["too old", "1 of 2 rows"]);
+    answer.is(400, &["too old [sample_too_old]", "1 of 2 rows"]);
     assert_eq!(written(&answer), Some([1, 0, 0]));
+    agent.shards.answer(Ok(vec![Appended { refused: vec![refusal("new in a later version")] }]));
+    agent.write(V2, &write_v2(&[(UP, &[(1, 1.0)])], &[])).await.is(400, &["too old [refused_by_shard]"]);
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
-//! What the control group replicates: the catalog, the placement and the rulers' leases, as one state machine.
+//! What the control group replicates: the catalog, the placement, the rulers' leases and the elections, as one state machine.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use catalog::Catalog;
+use elections::Elections;
 use leases::Leases;
 use placement::Table;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 const CATALOG: u8 = 1;
 const PLACEMENT: u8 = 2;
 const LEASES: u8 = 3;
+const ELECTIONS: u8 = 4;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct State {
@@ -18,6 +20,8 @@ pub struct State {
     pub table: Arc<Table>,
     #[serde(default)]
     pub leases: Arc<Leases>,
+    #[serde(default)]
+    pub elections: Arc<Elections>,
 }
 
 /// The log entry of a catalog's command.
@@ -35,6 +39,11 @@ pub fn for_leases(command: &[u8]) -> Bytes {
     entry(LEASES, command)
 }
 
+/// The log entry of a command of the elections.
+pub fn for_elections(command: &[u8]) -> Bytes {
+    entry(ELECTIONS, command)
+}
+
 fn entry(what: u8, command: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + command.len());
     out.put_u8(what);
@@ -49,6 +58,7 @@ impl State {
             Some((&CATALOG, command)) => Arc::make_mut(&mut self.catalog).apply(command).encode(),
             Some((&PLACEMENT, command)) => Arc::make_mut(&mut self.table).apply(command).encode(),
             Some((&LEASES, command)) => Arc::make_mut(&mut self.leases).apply(command).encode(),
+            Some((&ELECTIONS, command)) => Arc::make_mut(&mut self.elections).apply(command).encode(),
             _ => catalog::Reply::Refused { why: "the command is of no kind that this version knows".into() }.encode(),
         };
         reply.into()

@@ -36,7 +36,8 @@ impl StateMachine for Machine {
 async fn open(dir: &Path) -> (Host, Arc<Shard<LogsHead>>) {
     let (id, me) = (ShardId::new(Signal::Logs, 0), Node(1));
     let host = Host::open(dir, me, consensus::Settings::default(), Arc::new(NoPeers)).expect("opens");
-    let shard = Shard::new(id, me, &logs::Settings::default());
+    let settings = crate::logs_head::Settings { encoding: logs::Settings::default(), limits: Arc::default() };
+    let shard = Shard::new(id, me, &settings);
     host.group(id.group(), &[me], Box::new(Machine(shard.clone()))).expect("a group");
     crate::lead::wait(shard.group().expect("attached"), &shard.led).await.expect("leads");
     (host, shard)

@@ -4,6 +4,9 @@ use super::{ENTRIES, Entry, LABELS, LINE, METADATA, NAME, RawEntry, STREAMS, Str
 use crate::error::DecodeError;
 use crate::protobuf::{Fields, put_bytes, put_uint};
 
+/// The metadata of a line that was cut: its length before, in bytes.
+pub const TRUNCATED_FROM: &str = "truncated_from";
+
 /// Collects streams and entries into an uncompressed push body.
 #[derive(Debug, Default)]
 pub struct Builder {
@@ -84,6 +87,19 @@ impl Builder {
         self.add_metadata(name, value);
         self.end();
         self
+    }
+
+    /// Adds an entry of another body, whose line is cut so that it has `most` bytes or a few less, at the end of a letter.
+    /// The metadata [`TRUNCATED_FROM`] says how many bytes it had.
+    pub fn copy_entry_cut(&mut self, entry: &Entry<'_>, most: usize) -> Result<&mut Builder, DecodeError> {
+        self.start(entry.time, &entry.line[..entry.line.floor_char_boundary(most)]);
+        for pair in entry.metadata() {
+            let (name, value) = pair?;
+            self.add_metadata(name, value);
+        }
+        self.add_metadata(TRUNCATED_FROM, &entry.line.len().to_string());
+        self.end();
+        Ok(self)
     }
 
     /// Adds a whole stream of another body, byte for byte.

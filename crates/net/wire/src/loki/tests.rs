@@ -234,6 +234,25 @@ proptest! {
     }
 
     #[test]
+    fn lines_are_cut_at_letters(line: String, metadata in prop::collection::vec(("..?", ".?"), 0..3), most in 0usize..20) {
+        let pairs = metadata.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        let mut builder = Builder::new();
+        builder.stream("{a=\"b\"}").entry(7, &line, pairs.clone());
+        let body = builder.finish();
+        let entry = streams(&body).flatten().flat_map(|stream| stream.entries().flatten().next()).next().expect("one");
+        let mut cut = Builder::new();
+        cut.stream("{a=\"b\"}").copy_entry_cut(&entry, most).expect("reads");
+        let cut = cut.finish();
+        let entry = streams(&cut).flatten().flat_map(|stream| stream.entries().flatten().next()).next().expect("one");
+        prop_assert!(line.starts_with(entry.line) && entry.line.len() <= most);
+        prop_assert!(entry.line.len() + 4 > most.min(line.len()));
+        let len = line.len().to_string();
+        let want: Vec<(&str, &str)> = pairs.chain([(TRUNCATED_FROM, &*len)]).collect();
+        prop_assert_eq!(entry.metadata().flatten().collect::<Vec<_>>(), want);
+        prop_assert_eq!(entry.time, 7);
+    }
+
+    #[test]
     fn arbitrary_bytes_do_no_harm(bytes: Vec<u8>) {
         let _ = decode(&bytes);
         let _ = sanitize(&bytes);

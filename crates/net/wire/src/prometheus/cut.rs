@@ -2,6 +2,7 @@
 
 use super::Version;
 use super::series::{Numbers, SAMPLES, V1, V2};
+use super::symbols::SYMBOLS;
 use crate::error::DecodeError;
 use crate::protobuf::{Field, Fields, put_bytes};
 
@@ -73,7 +74,6 @@ fn cut_samples(message: &[u8], numbers: Numbers, refused: &[Refused]) -> Vec<u8>
 /// Splits a body into `parts`: series number `n` goes to part `part_of(n)`. Each part gets the symbol table of 2.0;
 /// the metadata of 1.0 and fields that are not known go to part 0.
 pub fn split(body: &[u8], version: Version, parts: usize, part_of: impl Fn(usize) -> usize) -> Vec<Vec<u8>> {
-    const SYMBOLS: u32 = 4;
     let mut out = vec![Vec::with_capacity(body.len() / parts.max(1) + 1024); parts];
     let mut series = 0;
     each_field(body, |field, raw| {
@@ -92,7 +92,7 @@ pub fn split(body: &[u8], version: Version, parts: usize, part_of: impl Fn(usize
 }
 
 /// Calls `each` with every field and its bytes, tag included, up to the end or the first defect.
-fn each_field<'a>(message: &'a [u8], mut each: impl FnMut(Field<'a>, &'a [u8])) {
+pub(super) fn each_field<'a>(message: &'a [u8], mut each: impl FnMut(Field<'a>, &'a [u8])) {
     let mut fields = Fields::new(message);
     let mut before = fields.rest();
     while let Ok(Some(field)) = fields.read() {

@@ -280,7 +280,7 @@ impl<'a> Iterator for LabelIter<'a> {
     }
 }
 
-fn read_label(mut fields: Fields<'_>) -> Result<(&str, &str), DecodeError> {
+pub(super) fn read_label(mut fields: Fields<'_>) -> Result<(&str, &str), DecodeError> {
     let (mut name, mut value) = ("", "");
     while let Some(field) = fields.read()? {
         match field.number {

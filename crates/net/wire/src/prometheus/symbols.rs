@@ -4,7 +4,7 @@ use crate::error::DecodeError;
 use crate::protobuf::Fields;
 use xxhash_rust::xxh3::xxh3_128;
 
-const SYMBOLS: u32 = 4;
+pub(super) const SYMBOLS: u32 = 4;
 
 /// A table of more symbols is refused: two bytes on the wire take 40 in memory. Senders write some ten thousand.
 const MAX_SYMBOLS: usize = 1 << 20;
@@ -36,6 +36,11 @@ impl<'a> Symbols<'a> {
             return Err(DecodeError::Protobuf { why: "the first symbol is not the empty string" });
         }
         Ok(Symbols(symbols))
+    }
+
+    /// The bytes of all of them, by their numbers.
+    pub fn all(&self) -> impl Iterator<Item = &'a [u8]> {
+        self.0.iter().map(|symbol| symbol.bytes)
     }
 
     pub fn text(&self, at: u64) -> Result<&'a str, DecodeError> {

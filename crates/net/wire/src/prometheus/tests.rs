@@ -5,6 +5,7 @@ use crate::protobuf::{put_bytes, put_double, put_uint, put_varint};
 use model::histogram::{ResetHint, Span};
 use model::{Exemplar, Histogram, Labels};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
 
@@ -473,6 +474,53 @@ proptest! {
     }
 
     #[test]
+    fn stripping_equals_not_having_written(series in written(), name in ".{0,3}") {
+        for version in VERSIONS {
+            let body = encode(&series, version);
+            let names = series.iter().flat_map(|written| &written.labels).map(|label| label.0.clone());
+            for name in names.chain([name.clone()]) {
+                let mut want = series.clone();
+                want.iter_mut().for_each(|written| written.labels.retain(|label| label.0 != name));
+                let stripped = strip(&body, version, &name).expect("strips");
+                prop_assert_eq!(decode(&stripped, version), Ok(want));
+                let key = |body: &[u8]| super::series(body, version).map(|s| s.map(|s| s.key())).collect::<Vec<_>>();
+                prop_assert_eq!(key(&stripped), key(&strip(&stripped, version, &name).expect("strips")));
+            }
+        }
+    }
+
+    #[test]
+    fn relabeling_equals_having_written(series in written(), other in prop::collection::vec(("..?", "..?"), 0..4), at: u64) {
+        for version in VERSIONS {
+            let body = encode(&series, version);
+            let (mut want, mut changes) = (series.clone(), BTreeMap::new());
+            for (place, written) in want.iter_mut().enumerate().filter(|(place, _)| at >> place & 1 == 1) {
+                written.labels = other.clone();
+                changes.insert(place as u32, other.clone());
+            }
+            let changed = relabel(&body, version, &changes, 1 << 20).expect("fits");
+            prop_assert_eq!(decode(&changed, version), Ok(want));
+            let limit = changed.len() - 1.min(changed.len());
+            prop_assert_eq!(relabel(&body, version, &changes, limit).is_err(), !changed.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_first_series_with_both_labels_counts(series in written(), names in [".{0,2}", ".{0,2}"]) {
+        let names = [names[0].as_str(), names[1].as_str()];
+        let value = |written: &Written, name: &str| {
+            written.labels.iter().rev().find(|label| label.0 == name).map(|label| label.1.clone())
+        };
+        let both = |written: &Written| Some([value(written, names[0])?, value(written, names[1])?]);
+        let want = series.iter().find_map(both);
+        for version in VERSIONS {
+            let body = encode(&series, version);
+            let found = first_with(&body, version, names).expect("reads");
+            prop_assert_eq!(found.map(|found| found.map(str::to_owned)), want.clone());
+        }
+    }
+
+    #[test]
     fn cutting_equals_removing(series in written(), drop: u64) {
         for version in VERSIONS {
             let body = encode(&series, version);
@@ -499,6 +547,9 @@ proptest! {
             let _ = decode(&bytes, version);
             let _ = metadata(&bytes, version).count();
             let _ = split(&bytes, version, 2, |series| series % 2);
+            let _ = first_with(&bytes, version, ["a", "b"]);
+            let _ = strip(&bytes, version, "a");
+            let _ = relabel(&bytes, version, &BTreeMap::from([(0, vec![("a", "b")])]), 1 << 10);
         }
     }
 }

@@ -2,59 +2,72 @@
 
 use super::Head;
 use super::apply::read_labels;
+use super::bounds::{Bounds, Refusal, Why};
 use crate::error::Error;
 use crate::generation::{Copied, Generation, append};
-use model::{Series, TenantId, TimeRange};
+use crate::registry::Registry;
+use model::{Labels, Series, TenantId, TimeRange};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use wire::batch::Format;
 use wire::prometheus::{self, Kind, Refused, TimeSeries, Version};
 
-/// Of so many refused samples, the reasons are told.
-const MOST_TEXTS: usize = 10;
-
 /// What a leader says of a batch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Admission {
-    /// The samples that may not be stored, in the order of the body.
+    /// The samples and series that may not be stored, in the order of the body.
     pub refused: Vec<Refused>,
-    /// Why, for the first of them; each names series, time and values or limit.
-    pub texts: Vec<String>,
+    /// Why, one for each reason.
+    pub refusals: Vec<Refusal>,
     /// Samples that are stored already, with the same value: applying them changes nothing.
     pub duplicates: u32,
 }
 
+impl Admission {
+    fn refuse(&mut self, why: Why, refused: Refused, rows: u32, text: impl FnOnce() -> String) {
+        self.refused.push(refused);
+        match self.refusals.iter_mut().find(|refusal| refusal.why == why) {
+            Some(refusal) => refusal.rows += rows,
+            None => self.refusals.push(Refusal { why, rows, text: text() }),
+        }
+    }
+}
+
+/// Series of a batch that the head does not know, as far as they are let in.
+#[derive(Default)]
+struct New {
+    keys: HashSet<u128>,
+    by_metric: HashMap<String, u64>,
+}
+
+/// What a head knows of a series.
+#[derive(Clone, Copy)]
+enum Known {
+    /// Its number and newest time.
+    Series(u32, i64),
+    New,
+    /// New, and one too many.
+    OverLimit(Why),
+}
+
 impl Head {
     /// Which samples of an uncompressed body may not be stored: those older than the newest of their series by more
-    /// than `window` (`None`: no limit), and those that have the time, but not the value, of another one that is
-    /// still in the head. The check is of the moment: of batches that are admitted at once, each sees neither other.
-    pub fn admit(
-        &self,
-        tenant: &TenantId,
-        format: Format,
-        body: &[u8],
-        window: Option<Duration>,
-    ) -> Result<Admission, Error> {
+    /// than the window, those that have the time, but not the value, of another one that is still in the head, and those
+    /// of new series beyond the limits. The check is of the moment: of batches that are admitted at once, each sees
+    /// neither other.
+    pub fn admit(&self, tenant: &TenantId, format: Format, body: &[u8], bounds: &Bounds) -> Result<Admission, Error> {
         let version = Version::of(format).ok_or(Error::Format)?;
-        let mut admission = Admission::default();
-        let Some(known) = self.shared.registry().tenant(tenant) else {
-            // Nothing of this tenant is here; still, a series may contradict itself.
-            for (ordinal, series) in (0u32..).zip(prometheus::series(body, version)) {
-                self.admit_series(&mut admission, None, ordinal, &series?, window)?;
-            }
-            return Ok(admission);
-        };
-        let mut numbers = Vec::new();
+        let (mut admission, mut new) = (Admission::default(), New::default());
+        let mut some = Vec::new();
         for (ordinal, series) in (0u32..).zip(prometheus::series(body, version)) {
-            let series = series?;
-            let key = series.key();
-            numbers.push((ordinal, key, series));
-            if numbers.len() == AT_ONCE {
-                self.admit_some(&mut admission, known, &numbers, window)?;
-                numbers.clear();
+            some.push((ordinal, series?));
+            if some.len() == AT_ONCE {
+                self.admit_some(&mut admission, &mut new, tenant, &some, bounds)?;
+                some.clear();
             }
         }
-        self.admit_some(&mut admission, known, &numbers, window)?;
+        self.admit_some(&mut admission, &mut new, tenant, &some, bounds)?;
         Ok(admission)
     }
 
@@ -62,24 +75,28 @@ impl Head {
     fn admit_some(
         &self,
         admission: &mut Admission,
-        tenant: u32,
-        some: &[(u32, u128, TimeSeries<'_>)],
-        window: Option<Duration>,
+        new: &mut New,
+        tenant: &TenantId,
+        some: &[(u32, TimeSeries<'_>)],
+        bounds: &Bounds,
     ) -> Result<(), Error> {
-        let mut found = [None; AT_ONCE];
+        let mut found = [Known::New; AT_ONCE];
         {
             let registry = self.shared.registry();
-            for (found, (_, key, series)) in found.iter_mut().zip(some) {
-                let number = match registry.find(tenant, *key) {
-                    Some(number) => Some(number),
-                    // A new series, or a known one that was never sent this way.
-                    None => read_labels(series)?.and_then(|labels| registry.find_labels(tenant, &labels)),
-                };
-                *found = number.map(|number| (number, registry.newest(number)));
+            let number = registry.tenant(tenant);
+            for (found, (_, series)) in found.iter_mut().zip(some) {
+                *found = look_up(&registry, number, series, bounds, new)?;
             }
         }
-        for (found, (ordinal, _, series)) in found.iter().zip(some) {
-            self.admit_series(admission, *found, *ordinal, series, window)?;
+        for (found, (ordinal, series)) in found.iter().zip(some) {
+            match found {
+                Known::Series(number, newest) => {
+                    self.admit_series(admission, Some((*number, *newest)), *ordinal, series, bounds.window)?;
+                }
+                // Nothing of it is here; still, it may contradict itself.
+                Known::New => self.admit_series(admission, None, *ordinal, series, bounds.window)?,
+                Known::OverLimit(why) => refuse_series(admission, *why, *ordinal, series, tenant, bounds)?,
+            }
         }
         Ok(())
     }
@@ -179,7 +196,7 @@ impl Check<'_> {
                     "is older than its newest sample, at {newest}, by more than {window:?} \
                      (limits.out_of_order_window)"
                 );
-                return self.refuse(kind, at, time, &why);
+                return self.refuse(Why::TooOld, kind, at, time, &why);
             }
         }
         match contradiction(stored, &one, time) {
@@ -188,17 +205,89 @@ impl Check<'_> {
                 append(stored, one);
             }
             Some(None) => self.admission.duplicates += 1,
-            Some(Some(why)) => self.refuse(kind, at, time, &why),
+            Some(Some(why)) => self.refuse(Why::OtherValue, kind, at, time, &why),
         }
     }
 
-    fn refuse(&mut self, kind: Kind, sample: u32, time: i64, why: &str) {
-        self.admission.refused.push(Refused { series: self.ordinal, kind, sample });
-        if self.admission.texts.len() < MOST_TEXTS {
-            let labels = read_labels(self.series).ok().flatten().map(|l| l.to_string()).unwrap_or_default();
-            self.admission.texts.push(format!("sample of {labels} at {time} {why}"));
-        }
+    fn refuse(&mut self, why: Why, kind: Kind, sample: u32, time: i64, text: &str) {
+        let series = self.series;
+        self.admission.refuse(why, Refused { series: self.ordinal, kind, sample }, 1, || {
+            format!("sample of {} at {time} {text}", name(series))
+        });
     }
+}
+
+/// A series as the head knows it; a new one is counted, if it is let in.
+fn look_up(
+    registry: &Registry,
+    tenant: Option<u32>,
+    series: &TimeSeries<'_>,
+    bounds: &Bounds,
+    new: &mut New,
+) -> Result<Known, Error> {
+    let known = |number| Known::Series(number, registry.newest(number));
+    if let Some(number) = tenant.and_then(|tenant| registry.find(tenant, series.key())) {
+        return Ok(known(number));
+    }
+    let is_limited = bounds.series.is_some() || bounds.series_per_metric.is_some();
+    if tenant.is_none() && !is_limited {
+        return Ok(Known::New);
+    }
+    // A new series, or a known one that was never sent this way.
+    let Some(labels) = read_labels(series)? else { return Ok(Known::New) };
+    if let Some(number) = tenant.and_then(|tenant| registry.find_labels(tenant, &labels)) {
+        return Ok(known(number));
+    }
+    if !is_limited || new.keys.contains(&series.key()) {
+        return Ok(Known::New);
+    }
+    let metric = labels.metric_name();
+    let there = tenant.map_or(0, |tenant| registry.count(tenant)) + new.keys.len() as u64;
+    if bounds.series.is_some_and(|limit| there >= bounds.part(limit)) {
+        return Ok(Known::OverLimit(Why::SeriesLimit));
+    }
+    if let Some(limit) = bounds.series_per_metric {
+        let there = tenant.map_or(0, |tenant| registry.count_of(tenant, metric));
+        let here = new.by_metric.entry(metric.to_owned()).or_default();
+        if there + *here >= bounds.part(limit) {
+            return Ok(Known::OverLimit(Why::MetricSeriesLimit));
+        }
+        *here += 1;
+    }
+    new.keys.insert(series.key());
+    Ok(Known::New)
+}
+
+fn refuse_series(
+    admission: &mut Admission,
+    why: Why,
+    ordinal: u32,
+    series: &TimeSeries<'_>,
+    tenant: &TenantId,
+    bounds: &Bounds,
+) -> Result<(), Error> {
+    let rows = series.samples().count() + series.histograms().count();
+    let refused = Refused { series: ordinal, kind: Kind::Series, sample: 0 };
+    admission.refuse(why, refused, rows as u32, || {
+        let of = read_labels(series).ok().flatten().map(|labels| labels.metric_name().to_owned()).unwrap_or_default();
+        let (who, limit, setting) = match why {
+            Why::MetricSeriesLimit => {
+                let limit = bounds.series_per_metric.unwrap_or(0);
+                (format!("metric {of:?} of tenant {tenant}"), limit, "limits.max_series_per_metric")
+            }
+            _ => (format!("tenant {tenant}"), bounds.series.unwrap_or(0), "limits.max_series"),
+        };
+        let part = match bounds.shards {
+            0 | 1 => String::new(),
+            shards => format!("; each of its {shards} shards takes {}", bounds.part(limit)),
+        };
+        format!("series {} is new, and {who} has as many as it may have: {limit} ({setting}{part})", name(series))
+    });
+    Ok(())
+}
+
+fn name(series: &TimeSeries<'_>) -> String {
+    read_labels(series).ok().flatten().as_ref().map(Labels::to_string).unwrap_or_default()
 }
 
 /// None: no sample has this time. Otherwise the one that does is the same, or how it differs.

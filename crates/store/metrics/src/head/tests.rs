@@ -180,10 +180,12 @@ fn a_leader_refuses_what_contradicts_or_is_too_old() {
     let check = |sent: Sent, window: Option<u64>, refused: usize, duplicates: u32, words: &[&str]| {
         for format in [Format::PromV1, Format::PromV2] {
             let body = body(format, std::slice::from_ref(&sent), &[]);
-            let got = head.admit(&tenant, format, &body, window.map(Duration::from_secs)).expect("admits");
+            let bounds = Bounds { window: window.map(Duration::from_secs), ..Bounds::default() };
+            let got = head.admit(&tenant, format, &body, &bounds).expect("admits");
             assert_eq!((got.refused.len(), got.duplicates), (refused, duplicates), "{sent:?}: {got:?}");
             for word in words {
-                assert!(got.texts.iter().any(|text| text.contains(word)), "{word:?} is not in {:?}", got.texts);
+                let told = got.refusals.iter().any(|refusal| refusal.text.contains(word));
+                assert!(told, "{word:?} is not in {:?}", got.refusals);
             }
         }
     };
@@ -269,6 +271,56 @@ fn small_tenants_are_cheap() {
 }
 
 #[test]
+fn new_series_are_held_to_the_limits_and_others_go_on() {
+    let head = Head::new(Settings::default());
+    let tenant = TenantId::anonymous();
+    let other = |name: &str, n: u32| labels(&[("__name__", name), ("n", &n.to_string())]);
+    let check = |sent: &[Labels], bounds: Bounds, want: &[(Why, u32)], words: &[&str]| {
+        let all: Vec<Sent> = sent.iter().map(|labels| Sent::new(labels).float(10, 1.0).float(20, 1.0)).collect();
+        for format in [Format::PromV1, Format::PromV2] {
+            let got = head.admit(&tenant, format, &body(format, &all, &[]), &bounds).expect("admits");
+            let found: Vec<(Why, u32)> = got.refusals.iter().map(|refusal| (refusal.why, refusal.rows)).collect();
+            assert_eq!(found, want, "{sent:?} {bounds:?}");
+            assert_eq!(got.refused.len() as u32 * 2, found.iter().map(|(_, rows)| rows).sum::<u32>());
+            let texts: String = got.refusals.iter().map(|refusal| refusal.text.as_str()).collect();
+            words.iter().for_each(|word| assert!(texts.contains(word), "{word:?} is not in {texts:?}"));
+        }
+    };
+    let series = |limit| Bounds { series: Some(limit), shards: 1, ..Bounds::default() };
+    let metric = |limit| Bounds { series_per_metric: Some(limit), shards: 1, ..Bounds::default() };
+    let all: Vec<Labels> = (0..5).map(|n| other("a", n)).collect();
+    // Before anything of the tenant is here, within one batch.
+    check(&all, series(5), &[], &[]);
+    check(
+        &all,
+        series(3),
+        &[(Why::SeriesLimit, 4)],
+        &["a\", n=\"3\"} is new", "tenant anonymous", "3 (limits.max_series)"],
+    );
+    check(&[all[0].clone(), all[0].clone()], series(1), &[], &[]);
+    check(&all, Bounds::default(), &[], &[]);
+    let sent: Vec<Sent> = all.iter().map(|labels| Sent::new(labels).float(1, 1.0)).collect();
+    apply(&head, Format::PromV1, &sent);
+    check(&all, series(1), &[], &[]);
+    check(&[other("b", 0), all[4].clone()], series(5), &[(Why::SeriesLimit, 2)], &["\"b\""]);
+    check(&[other("b", 0)], series(6), &[], &[]);
+    let words = &["metric \"a\" of tenant anonymous", "5 (limits.max_series_per_metric)"];
+    check(&[other("a", 7), other("b", 0), other("b", 1)], metric(5), &[(Why::MetricSeriesLimit, 2)], words);
+    let both = Bounds { series: Some(6), series_per_metric: Some(5), shards: 1, ..Bounds::default() };
+    let sent = [other("a", 7), other("b", 0), other("b", 1)];
+    check(&sent, both, &[(Why::MetricSeriesLimit, 2), (Why::SeriesLimit, 2)], &[]);
+    // Each shard takes its part, rounded up.
+    let parts = |limit| Bounds { shards: 4, ..series(limit) };
+    check(&[other("b", 0)], parts(21), &[], &[]);
+    check(
+        &[other("b", 0)],
+        parts(20),
+        &[(Why::SeriesLimit, 2)],
+        &["20 (limits.max_series; each of its 4 shards takes 5)"],
+    );
+}
+
+#[test]
 fn bad_bodies_are_errors() {
     let head = Head::new(Settings::default());
     let tenant = TenantId::anonymous();
@@ -276,7 +328,8 @@ fn bad_bodies_are_errors() {
     for format in [Format::PromV1, Format::PromV2] {
         for len in 0..whole.len() {
             let _ = head.apply(1, &header(&tenant, format, &whole), &whole[..len]);
-            let _ = head.admit(&tenant, format, &whole[..len], None);
+            let bounds = Bounds { series: Some(1), series_per_metric: Some(1), ..Bounds::default() };
+            let _ = head.admit(&tenant, format, &whole[..len], &bounds);
         }
     }
     let error = head.apply(1, &header(&tenant, Format::LokiPush, &whole), &whole).expect_err("refused");

@@ -24,8 +24,11 @@ fn each_command_reaches_its_own() {
     assert_eq!(Reply::decode(&state.apply(&for_placement(&place))), Reply::Done { version: 2 });
     let leave = leases::Command::Leave { holder: "a".into() }.encode();
     assert_eq!(leases::Reply::decode(&state.apply(&for_leases(&leave))), leases::Reply::Done);
+    let forget = elections::Command::Forget { silent: Vec::new() }.encode();
+    assert_eq!(elections::Reply::decode(&state.apply(&for_elections(&forget))), elections::Reply::Done);
     let before = serde_json::json!({"catalog": &*state.catalog, "table": &*state.table}).to_string();
-    assert_eq!(State::decode(before.as_bytes()).expect("reads").leases, Arc::default(), "from before there were any");
+    let back = State::decode(before.as_bytes()).expect("reads");
+    assert_eq!((back.leases, back.elections), Default::default(), "from before there were any");
 }
 
 fn any_name() -> impl Strategy<Value = String> {
@@ -102,12 +105,28 @@ fn any_leases_command() -> impl Strategy<Value = Vec<u8>> {
     command.prop_map(|command| command.encode())
 }
 
+fn any_elections_command() -> impl Strategy<Value = Vec<u8>> {
+    use elections::Command;
+    let who = || (any_name(), any_name()).prop_map(|(cluster, replica)| (TenantId::anonymous(), cluster, replica));
+    let command = prop_oneof![
+        3 => (who(), 0..6u64, 0..3u32).prop_map(|((tenant, cluster, replica), seen, most)| {
+            Command::Elect { tenant, cluster, replica, seen, most }
+        }),
+        2 => prop::collection::vec(who(), 0..3).prop_map(|heard| Command::Hear { heard }),
+        1 => prop::collection::vec((who(), 0..6u64), 0..3).prop_map(|silent| Command::Forget {
+            silent: silent.into_iter().map(|((tenant, cluster, _), seen)| (tenant, cluster, seen)).collect(),
+        }),
+    ];
+    command.prop_map(|command| command.encode())
+}
+
 /// Entries of all kinds, and some with a byte changed, or of bytes only.
 fn any_entry() -> impl Strategy<Value = Vec<u8>> {
     let good = prop_oneof![
         any_catalog_command().prop_map(|command| entry(CATALOG, &command).to_vec()),
         any_placement_command().prop_map(|command| entry(PLACEMENT, &command).to_vec()),
         any_leases_command().prop_map(|command| entry(LEASES, &command).to_vec()),
+        any_elections_command().prop_map(|command| entry(ELECTIONS, &command).to_vec()),
     ];
     let damaged = (good.clone(), any::<prop::sample::Index>(), any::<u8>());
     let damaged = damaged.prop_map(|(mut entry, at, byte)| {
