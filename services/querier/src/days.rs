@@ -65,20 +65,17 @@ impl Range<'_> {
             _ => None,
         };
         let Some(past) = past else { return self.whole(rows) };
-        let mut made = Made::new(self.options.max_memory);
         let query = Arc::new(self.key());
-        // Steps that nobody keeps, up to where the next kept ones begin.
-        let mut open: Option<(i64, i64)> = None;
+        let objects = |(first, last)| self.reach(first, last).and_then(|range| past.objects(range));
+        let mut stretches: Vec<Stretch> = Vec::new();
         for day @ (first, last) in days {
-            let objects = |first, last| self.reach(first, last).and_then(|range| past.objects(range));
-            let Some(made_of) = objects(first, last) else {
-                open = Some((open.map_or(first, |(first, _)| first), last));
+            let Some(made_of) = objects(day) else {
+                match stretches.last_mut() {
+                    Some(Stretch::Open((_, end))) => *end = last,
+                    _ => stretches.push(Stretch::Open(day)),
+                }
                 continue;
             };
-            if let Some(steps) = open.take() {
-                let answer = self.evaluate(rows, steps, made.left())?;
-                made.add_all(answer)?;
-            }
             let key = Key { query: query.clone(), day: first.div_euclid(DAY) };
             let holds = |part: &Part| {
                 let is_same = (part.first, part.last) == day && part.written == self.text;
@@ -86,29 +83,50 @@ impl Range<'_> {
                     && last <= part.last
                     // A remark may be about a step that is not asked for, and names a place in the text.
                     && (is_same || part.warnings.is_empty())
-                    && objects(part.first, part.last).is_some_and(|objects| objects == part.objects)
+                    && objects((part.first, part.last)).is_some_and(|objects| objects == part.objects)
             };
-            let part = match results.get(&key, holds) {
-                Some(part) => {
-                    made.kept += ((last - first) / self.step + 1) as u64;
-                    part
-                }
-                None => {
-                    let Answer { value, warnings } = self.evaluate(&past, day, made.left())?;
-                    let Value::Matrix(series) = value else { return self.whole(rows) };
-                    let part = Part { first, last, objects: made_of, series, warnings, written: self.text.to_owned() };
-                    let part = Arc::new(part);
-                    results.insert(key, part.clone());
-                    part
-                }
-            };
-            made.add(&part, day)?;
+            match (results.get(&key, holds), stretches.last_mut()) {
+                (Some(part), _) => stretches.push(Stretch::Kept(day, part)),
+                (None, Some(Stretch::Closed(days))) => days.push((day, key, made_of)),
+                (None, _) => stretches.push(Stretch::Closed(vec![(day, key, made_of)])),
+            }
         }
-        if let Some(steps) = open {
-            let answer = self.evaluate(rows, steps, made.left())?;
-            made.add_all(answer)?;
+        let mut made = Made::new(self.options.max_memory);
+        for stretch in stretches {
+            match stretch {
+                Stretch::Open(steps) => made.add_all(self.evaluate(rows, steps, made.left())?)?,
+                Stretch::Kept(day @ (first, last), part) => {
+                    made.kept += ((last - first) / self.step + 1) as u64;
+                    made.add(&part, day)?;
+                }
+                Stretch::Closed(days) => {
+                    let (Some(((first, _), ..)), Some(((_, last), ..))) = (days.first(), days.last()) else { continue };
+                    let answer = self.evaluate(&past, (*first, *last), made.left())?;
+                    self.keep(results, days, &answer);
+                    made.add_all(answer)?;
+                }
+            }
         }
         Ok(made.answered())
+    }
+
+    /// Keeps what was answered for some days. Remarks of more than one day are of none in particular: then nothing is.
+    fn keep(&self, results: &Results, days: Vec<(Steps, Key, Objects)>, answer: &Answer) {
+        let Value::Matrix(all) = &answer.value else { return };
+        if days.len() > 1 && !answer.warnings.is_empty() {
+            return;
+        }
+        for ((first, last), key, objects) in days {
+            let cut = |series: &SeriesPoints| SeriesPoints {
+                labels: series.labels.clone(),
+                points: within(&series.points, first, last).to_vec(),
+                histograms: within(&series.histograms, first, last).to_vec(),
+            };
+            let is_there = |series: &SeriesPoints| !series.points.is_empty() || !series.histograms.is_empty();
+            let series = all.iter().map(cut).filter(is_there).collect();
+            let (warnings, written) = (answer.warnings.clone(), self.text.to_owned());
+            results.insert(key, Arc::new(Part { first, last, objects, series, warnings, written }));
+        }
     }
 
     /// The first and last step of each day.
@@ -166,6 +184,23 @@ impl Range<'_> {
     }
 }
 
+/// The first and last of some steps.
+type Steps = (i64, i64);
+
+/// Days that are answered in the same way.
+enum Stretch {
+    /// There may be new rows, or nobody keeps such answers.
+    Open(Steps),
+    /// To be read, and kept: all at once, for their rows may be in the same objects.
+    Closed(Vec<(Steps, Key, Objects)>),
+    Kept(Steps, Arc<Part>),
+}
+
+/// The values at steps.
+fn within<T>(all: &[(i64, T)], first: i64, last: i64) -> &[(i64, T)] {
+    &all[all.partition_point(|(time, _)| *time < first)..all.partition_point(|(time, _)| *time <= last)]
+}
+
 /// An answer in the making, in the order of its steps.
 struct Made {
     series: BTreeMap<Labels, SeriesPoints>,
@@ -197,13 +232,9 @@ impl Made {
     /// Adds the steps of a part that were asked for.
     fn add(&mut self, part: &Part, (first, last): (i64, i64)) -> Result<(), QueryError> {
         self.warn(&part.warnings);
-        fn within<T: Clone>(all: &[(i64, T)], first: i64, last: i64) -> impl Iterator<Item = (i64, T)> {
-            let (from, to) = (all.partition_point(|(t, _)| *t < first), all.partition_point(|(t, _)| *t <= last));
-            all[from..to].iter().cloned()
-        }
         part.series.iter().try_for_each(|series| {
-            let points = within(&series.points, first, last);
-            self.extend(series.labels(), points, within(&series.histograms, first, last))
+            let points = within(&series.points, first, last).iter().copied();
+            self.extend(series.labels(), points, within(&series.histograms, first, last).iter().cloned())
         })
     }
 
