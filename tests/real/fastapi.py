@@ -59,7 +59,7 @@ def check_answers(story, ouro, url, log, where):
         'status="5xx"' in row and 'handler="/pay/{number}"' in row for row in rows[1:])
     story.check(f"ouro query --since prints a table of {len(rows) - 1} series", good, printed)
     printed = ouro.client("query", ERRORS, "--limit", "1000", tenant=TENANT)
-    heads = re.findall(r'(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \{app="fastapi", host="here"\}$', printed)
+    heads = re.findall(r'(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \{app="fastapi", host="here", service_name="fastapi"\}$', printed)
     shown = re.findall(r"(?m)^    (.*)$", printed)
     good = len(heads) == len(want) and shown == want
     story.check(f"ouro query prints {len(shown)} lines, each with time and labels", good, printed[:500])
