@@ -13,11 +13,14 @@ use std::time::Instant;
 
 const KIND: &str = "application/json";
 
+/// Usual bytes of a point: a buffer that has to grow is there twice for a moment.
+const POINT: usize = 36;
+
 /// `{"status":"success","data":…}`.
-pub fn success(data: &str, warnings: &Warnings) -> Response {
-    let mut out = String::with_capacity(data.len() + 64);
-    out.push_str("{\"status\":\"success\",\"data\":");
-    out.push_str(data);
+pub fn success(data: String, warnings: &Warnings) -> Response {
+    // Large answers are not copied: they have room for this.
+    let mut out = data;
+    out.insert_str(0, "{\"status\":\"success\",\"data\":");
     for (name, texts) in [("warnings", &warnings.warnings), ("infos", &warnings.infos)] {
         if !texts.is_empty() {
             out.push_str(&format!(",\"{name}\":"));
@@ -48,7 +51,11 @@ pub fn failure(error: &QueryError) -> Response {
 
 /// The `data` of a query's answer.
 pub fn answer(answer: &Answer) -> String {
-    let mut out = String::with_capacity(1024);
+    let points = match &answer.value {
+        Value::Matrix(series) => series.iter().map(|series| series.points.len()).sum(),
+        _ => 0,
+    };
+    let mut out = String::with_capacity(1024 + points * POINT);
     let (kind, instant) = match &answer.value {
         Value::Scalar(points) => ("scalar", points.first().copied()),
         Value::String { .. } => ("string", None),

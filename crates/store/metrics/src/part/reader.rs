@@ -18,7 +18,7 @@ use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Pages that are side by side are read at once, up to so many bytes.
-const READ: u64 = 1 << 20;
+const READ: u64 = 512 << 10;
 /// Rather than as two reads, pages with so many bytes between them are read as one.
 const GAP: u64 = 16 << 10;
 /// So many pages of time vectors are kept while a selection is read.

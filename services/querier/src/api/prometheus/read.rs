@@ -52,7 +52,7 @@ impl Read {
 
 pub fn respond(result: Result<(String, Warnings), QueryError>) -> Response {
     match result {
-        Ok((data, warnings)) => prometheus_json::success(&data, &warnings),
+        Ok((data, warnings)) => prometheus_json::success(data, &warnings),
         Err(error) => prometheus_json::failure(&error),
     }
 }

@@ -28,7 +28,7 @@ pub async fn build_info() -> impl IntoResponse {
         "{{\"version\":\"2.55.0\",\"revision\":\"ouro-{version}\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\",\
          \"application\":\"Ouro\"}}"
     );
-    (StatusCode::OK, prometheus_json::success(&data, &Warnings::default()))
+    (StatusCode::OK, prometheus_json::success(data, &Warnings::default()))
 }
 
 /// The tenant's limits, as TOML: there is no Prometheus configuration here.
