@@ -31,7 +31,8 @@ impl Samples {
     /// Takes the samples as they are; only stale markers make it copy.
     pub(super) fn of(series: Series) -> Samples {
         let Series { mut times, mut values, mut starts, histograms, .. } = series;
-        if values.iter().any(|value| is_absent(*value)) {
+        // Most series have none: looked at without branches, many at once.
+        if values.iter().fold(false, |found, value| found | is_absent(*value)) {
             let live: Vec<bool> = values.iter().map(|value| !is_absent(*value)).collect();
             retain(&mut times, &live);
             retain(&mut values, &live);
@@ -45,6 +46,9 @@ impl Samples {
     }
 
     fn with_drops(mut self) -> Samples {
+        if !self.values.windows(2).fold(false, |found, pair| found | (pair[1] < pair[0])) {
+            return self;
+        }
         for (before, pair) in self.values.windows(2).enumerate() {
             if pair[1] < pair[0] {
                 self.drops.0.push(before + 1);

@@ -396,7 +396,10 @@ impl<'a> Page<'a> {
                     (times.partition_point(|&t| t < range.min), times.partition_point(|&t| t <= range.max));
                 if from < to && to <= values.len() {
                     series.times = times[from..to].to_vec();
-                    series.values = values[from..to].to_vec();
+                    series.values = match to - from == values.len() {
+                        true => std::mem::take(&mut values),
+                        false => values[from..to].to_vec(),
+                    };
                     if !opened.starts.is_empty() {
                         series.starts = spread(&opened.starts, times.len())[from..to].to_vec();
                     }
