@@ -7,6 +7,7 @@
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
 //! by `days`: `closed` says which of them can have no new rows, `results` keeps what was answered of those.
+//! `tail` follows the lines that come.
 //! `rules` passes on what rulers answer.
 
 mod api;
@@ -35,6 +36,7 @@ mod side_by_side;
 pub mod simulated;
 mod source;
 mod standalone;
+mod tail;
 
 pub use api::router;
 pub use error::QueryError;

@@ -50,6 +50,7 @@ impl Reader {
             partial: partial.clone(),
             runtime: tokio::runtime::Handle::current(),
             closed: None,
+            begun: None,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
         let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;

@@ -15,6 +15,7 @@ use crate::reading::{Charge, Reading};
 use crate::runs;
 use crate::segments::within;
 use crate::shredded;
+use crate::tail::Begun;
 use catalog::Overtaken;
 use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
 use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
@@ -35,6 +36,8 @@ pub struct TenantRows {
     pub runtime: Handle,
     /// Only rows of a time that is closed are asked for.
     pub closed: Option<Arc<Closed>>,
+    /// Whoever reads on from here wants to know where that is.
+    pub begun: Option<Arc<Begun>>,
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
@@ -96,7 +99,7 @@ impl TenantRows {
     pub(crate) fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
         let (tenant, max_bytes) = (&self.tenant, self.reading.limit());
         let (signal, limit, newest) = (Signal::Metrics, None, false);
-        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, max_bytes }
+        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, after: 0, max_bytes }
     }
 
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
@@ -127,6 +130,9 @@ impl TenantRows {
         let missing = self.partial.shards().into_iter().map(|shard| (shard, u64::MAX));
         let flushed: Vec<_> = heads.iter().map(|head| (head.shard, head.flushed)).chain(missing).collect();
         let objects = catalog.objects(signal, tenant, range, &flushed);
+        if let Some(begun) = &self.begun {
+            begun.at(heads.iter().map(|head| (head.shard, head.applied)));
+        }
         Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects }))
     }
 
@@ -325,9 +331,13 @@ impl PageSource for TenantRows {
                 Ok(pages) => pages,
                 Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
             });
-        Ok(match order {
+        let pages: PageIter<'_> = match order {
             Order::Backward => Box::new(heads.chain(segments)),
             Order::Forward => Box::new(segments.chain(heads)),
+        };
+        Ok(match &self.begun {
+            Some(begun) => begun.noting(pages, limit),
+            None => pages,
         })
     }
 

@@ -169,6 +169,17 @@ pub fn entries(
     Ok(grouped(best.heap.into_sorted_vec()))
 }
 
+/// Texts that every line contains that a log query can answer with, as the query finds it.
+///
+/// # Errors
+/// A stage cannot be compiled, or the query gives numbers.
+pub fn contains(expr: &Expr) -> Result<Vec<String>, Error> {
+    match expr {
+        Expr::Log(log) => Ok(Pipeline::new(&log.stages)?.contains()),
+        _ => Err(Error::Kind("it gives numbers")),
+    }
+}
+
 fn take_page(page: &LogPage, pipeline: &Pipeline, range: TimeRange, best: &mut Best<'_>) -> Result<(), Error> {
     let labels: Vec<(&str, &str)> = page.labels.iter().collect();
     let mut row = Row::new(&labels);

@@ -5,6 +5,7 @@ mod index;
 mod patterns;
 mod read;
 mod status;
+mod tail;
 
 use self::read::{Answered, Read, check_range, options, parse, respond, selector};
 use crate::api::json;
@@ -26,6 +27,7 @@ pub fn routes() -> Router<Querier> {
     let api = Router::new()
         .route("/query", get(query).post(query))
         .route("/query_range", get(query_range).post(query_range))
+        .route("/tail", get(tail::tail))
         .route("/labels", get(labels).post(labels))
         .route("/label", get(labels).post(labels))
         .route("/label/{name}/values", get(label_values).post(label_values))

@@ -9,6 +9,7 @@ mod random_logs;
 mod random_metrics;
 mod world;
 
+use crate::tail::{Tail, Told, Wanted};
 use eval::source::{Order, PageSource, SeriesIter, SeriesSource, SourceError};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
@@ -197,6 +198,43 @@ fn spread_lines(world: &World, shards: u32, rows: &[Row], chance: &mut Chance) {
     }
 }
 
+/// Sends all rows, each in a line of its own, and gives what a tail tells that begins somewhere in between. It is not
+/// always asked between two batches, and what it has not seen may be flushed and merged.
+fn follow(world: &World, shards: u32, rows: &[Row], history: usize, chance: &mut Chance) -> Vec<String> {
+    let limits = Arc::new(tenancy::LimitTable::new(&tenancy::Overrides::default()));
+    let admitted = tenancy::admit_reads(&limits, Some(b"acme")).expect("admitted").remove(0);
+    let (querier, begins, mut tail, mut told) = (world.querier(limits), chance.pick(rows.len() + 1), None, Vec::new());
+    let mut take = |lines: Told| {
+        assert_eq!(lines.dropped, 0);
+        told.extend(lines.streams.into_iter().flat_map(|stream| stream.entries).map(|entry| entry.line));
+    };
+    for (at, row) in rows.iter().enumerate() {
+        if at == begins {
+            let expr = logql::parse(r#"{app=~".+"} |= "row""#).expect("a query");
+            let wanted = Wanted { expr, start: i64::MIN, limit: history };
+            let (begun, first) = RUNTIME.block_on(Tail::begin(&querier, admitted.clone(), wanted)).expect("begins");
+            take(first);
+            tail = Some(begun);
+        }
+        append_lines(world, chance.pick(shards as usize) as u32, &[&Row { line: format!("row {at}"), ..row.clone() }]);
+        chance.happen(world, shards);
+        if let Some(tail) = tail.as_mut().filter(|_| chance.pick(3) == 0) {
+            take(RUNTIME.block_on(tail.next()).expect("goes on"));
+        }
+    }
+    if let Some(tail) = &mut tail {
+        take(RUNTIME.block_on(tail.next()).expect("ends"));
+    }
+    told.sort_by_key(|line| line[4..].parse::<usize>().expect("a number"));
+    // Of the beginning, a tail knows the newest lines; all that came later is there.
+    let later = (begins..rows.len()).map(|at| format!("row {at}")).collect::<Vec<_>>();
+    if tail.is_some() {
+        assert!(told.ends_with(&later), "since {begins}: {told:?}");
+        assert_eq!(told.len() - later.len(), history.min(begins), "{told:?}");
+    }
+    told
+}
+
 fn one_place(rows: &[Row]) -> Memory {
     let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let mut memory = Memory::default();
@@ -234,6 +272,18 @@ proptest! {
             prop_assert_eq!(differ(ask(&everywhere, &alone), want.clone(), 0.0), None, "{}", text);
             prop_assert_eq!(differ(ask(&everywhere, &together), want, 1e-9), None, "on several threads: {}", text);
         }
+    }
+
+    #[test]
+    fn a_tail_tells_each_row_once(
+        all in random_logs::rows(1..60),
+        shards in 1..4u32,
+        mut chance in chance(),
+    ) {
+        let world = World::new(Signal::Logs, shards);
+        let _within = RUNTIME.enter();
+        let told = follow(&world, shards, &all, 1000, &mut chance);
+        prop_assert!(told.windows(2).all(|two| two[0] != two[1]), "{:?}", told);
     }
 
     #[test]
