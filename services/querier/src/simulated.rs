@@ -51,6 +51,8 @@ impl Reader {
             runtime: tokio::runtime::Handle::current(),
             closed: None,
             begun: None,
+            limits: Arc::default(),
+            levels: false,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
         let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;

@@ -9,6 +9,7 @@ use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
+use crate::levels;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::reading::{Charge, Reading};
@@ -22,6 +23,7 @@ use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantI
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tenancy::Limits;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
@@ -38,6 +40,9 @@ pub struct TenantRows {
     pub closed: Option<Arc<Closed>>,
     /// Whoever reads on from here wants to know where that is.
     pub begun: Option<Arc<Begun>>,
+    pub limits: Arc<Limits>,
+    /// Whether each line is to have a level.
+    pub levels: bool,
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
@@ -268,7 +273,8 @@ impl TenantRows {
         let range = self.kept.of(Signal::Logs, *range);
         let question = self.question(What::Rows, matchers, range);
         let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
-        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
+        let lines = *lines || self.levels;
+        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines };
         Ok((self.snapshot(&question)?, wanted))
     }
 
@@ -335,13 +341,23 @@ impl PageSource for TenantRows {
             Order::Backward => Box::new(heads.chain(segments)),
             Order::Forward => Box::new(segments.chain(heads)),
         };
-        Ok(match &self.begun {
+        let pages = match &self.begun {
             Some(begun) => begun.noting(pages, limit),
             None => pages,
-        })
+        };
+        Ok(if self.levels { levels::added(pages, self.limits.clone()) } else { pages })
     }
 
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
+        if self.levels {
+            // They are found in lines.
+            for page in PageSource::select(self, selection)? {
+                if take(Rows::Lines(page?)).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let (snapshot, wanted) = self.log_rows(selection)?;
         for (number, name) in (0..).zip(&snapshot.objects) {
             let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };

@@ -49,6 +49,8 @@ pub struct Wanted {
     /// Lines from then on are given at first, the newest `limit` of them; nanoseconds.
     pub start: i64,
     pub limit: usize,
+    /// Whether lines are to have levels; a query that looks at them gets them in any case.
+    pub levels: bool,
 }
 
 /// New lines, and what had to be left out before them.
@@ -70,6 +72,7 @@ pub struct Tail {
     contains: Vec<String>,
     places: BTreeMap<ShardId, u64>,
     seen: Seen,
+    levels: bool,
     gone: Arc<AtomicBool>,
     /// Held as long as it lives.
     _place: Place,
@@ -100,16 +103,17 @@ impl Tail {
         admitted: Admitted<Read>,
         wanted: Wanted,
     ) -> Result<(Tail, Told), QueryError> {
-        let Wanted { expr, start, limit } = wanted;
+        let Wanted { expr, start, limit, levels } = wanted;
         let Expr::Log(log) = &expr else { return Err(QueryError::bad("only log selector is supported")) };
         let (matchers, contains) = (log.matchers.clone(), logql::entries::contains(&expr)?);
         let place = querier.inner.tails.take(admitted.tenant(), admitted.limits().max_tails)?;
+        let levels = (levels || crate::levels::asked_for(&expr)) && admitted.limits().discover.levels;
         let (expr, begun) = (Arc::new(expr), Arc::new(Begun::default()));
         let (query, noted) = (expr.clone(), begun.clone());
         let work = move |context: &engine::Context| {
             let mut found = Vec::new();
             for rows in context.rows.tenants() {
-                let rows = TenantRows { begun: Some(noted.clone()), ..rows.clone() };
+                let rows = TenantRows { begun: Some(noted.clone()), levels, ..rows.clone() };
                 let options = options(context.limits.query_memory.as_usize(), context.cancelled.clone());
                 found.extend(logql::entries(&rows, &query, start, i64::MAX, limit, Order::Backward, &options)?);
             }
@@ -119,7 +123,7 @@ impl Tail {
         let (found, _) = engine::run(querier, vec![admitted.clone()], asked, work).await?;
         let (places, seen) = begun.end(start, Kept::now(&admitted.limits().retention));
         let (querier, gone) = (querier.clone(), Arc::default());
-        let tail = Tail { querier, admitted, expr, matchers, contains, places, seen, gone, _place: place };
+        let tail = Tail { querier, admitted, expr, matchers, contains, places, seen, levels, gone, _place: place };
         let mut gathered = Gathered::default();
         gathered.add(found);
         Ok((tail, gathered.end()))
@@ -130,12 +134,16 @@ impl Tail {
     pub async fn next(&mut self) -> Result<Told, QueryError> {
         let mut gathered = Gathered::default();
         for _ in 0..TURNS {
-            let Turn { pages, lost, is_more } = self.turn().await?;
+            let Turn { mut pages, lost, is_more } = self.turn().await?;
             gathered.lost(lost);
             if !pages.is_empty() {
                 let (expr, gone) = (self.expr.clone(), self.gone.clone());
-                let memory = self.admitted.limits().query_memory.as_usize();
+                let (limits, levels) = (self.admitted.limits().clone(), self.levels);
+                let memory = limits.query_memory.as_usize();
                 let work = move || {
+                    if levels {
+                        pages.iter_mut().for_each(|page| crate::levels::add(page, &limits.discover));
+                    }
                     let options = options(memory, Arc::new(move || gone.load(Relaxed)));
                     logql::entries(&Held(pages), &expr, i64::MIN, i64::MAX, usize::MAX, Order::Forward, &options)
                 };
@@ -201,6 +209,8 @@ impl Tail {
             runtime: Handle::current(),
             closed: None,
             begun: None,
+            limits: limits.clone(),
+            levels: false,
         }
     }
 }

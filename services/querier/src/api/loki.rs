@@ -7,12 +7,13 @@ mod read;
 mod status;
 mod tail;
 
-use self::read::{Answered, Read, check_range, options, parse, respond, selector};
+use self::read::{Answered, Read, check_range, options, parse, respond, rows_for, rows_for_whole, selector};
 use crate::api::json;
 use crate::api::loki_json::{self, Stats};
 use crate::api::params::{self, loki_time, now_ns};
 use crate::error::QueryError;
 use crate::federation::combined;
+use crate::levels;
 use crate::querier::Querier;
 use axum::Router;
 use axum::extract::Path;
@@ -59,7 +60,7 @@ async fn answer_query(read: &Read) -> Result<Answered, QueryError> {
     }
     let start = Instant::now();
     read.run(move |context| {
-        let answer = logql::instant(&context.rows, &expr, time, &options(context))?;
+        let answer = logql::instant(&rows_for(context, &expr), &expr, time, &options(context))?;
         Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, start, 0)))
     })
     .await
@@ -78,7 +79,7 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
         return read
             .run(move |context| {
                 check_range(context, start, end)?;
-                let answer = logql::range(&context.rows, &expr, start, end, step, &options(context))?;
+                let answer = logql::range(&rows_for(context, &expr), &expr, start, end, step, &options(context))?;
                 Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, begun, 0)))
             })
             .await;
@@ -88,7 +89,14 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
     let categorize = read.categorize();
     read.run(move |context| {
         check_range(context, start, end)?;
-        let found = logql::entries(&context.rows, &expr, start, end, limit, order, &options(context))?;
+        let (rows, told_after) = match categorize {
+            true => rows_for_whole(context, &expr),
+            false => (rows_for(context, &expr), false),
+        };
+        let mut found = logql::entries(&rows, &expr, start, end, limit, order, &options(context))?;
+        if told_after {
+            levels::tell(&mut found, &context.limits.discover);
+        }
         let entries = found.iter().map(|stream| stream.entries.len() as u64).sum();
         let stats = Stats::of(&context.rows.looked, begun, entries);
         let found = if categorize { loki_json::by_stream(found, order) } else { found };

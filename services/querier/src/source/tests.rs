@@ -211,7 +211,7 @@ fn follow(world: &World, shards: u32, rows: &[Row], history: usize, chance: &mut
     for (at, row) in rows.iter().enumerate() {
         if at == begins {
             let expr = logql::parse(r#"{app=~".+"} |= "row""#).expect("a query");
-            let wanted = Wanted { expr, start: i64::MIN, limit: history };
+            let wanted = Wanted { expr, start: i64::MIN, limit: history, levels: chance.pick(2) == 0 };
             let (begun, first) = RUNTIME.block_on(Tail::begin(&querier, admitted.clone(), wanted)).expect("begins");
             take(first);
             tail = Some(begun);

@@ -4,6 +4,8 @@ use crate::api::loki_json;
 use crate::api::params::{self, Params, loki_time, now_ns};
 use crate::engine::{self, Asked, Context};
 use crate::error::QueryError;
+use crate::federation::Rows;
+use crate::levels;
 use crate::querier::Querier;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -142,6 +144,19 @@ pub fn options(context: &Context) -> logql::Options {
         cancelled: context.cancelled.clone(),
         now: now_ns(),
         ..logql::Options::default()
+    }
+}
+
+/// The rows that a query is asked of: with levels, if it may look at them.
+pub fn rows_for(context: &Context, expr: &logql::Expr) -> Rows {
+    if levels::asked_for(expr) { context.rows.levelled() } else { context.rows.clone() }
+}
+
+/// As it is asked of these; and whether entries get their levels afterwards, because they are to be told whole.
+pub fn rows_for_whole(context: &Context, expr: &logql::Expr) -> (Rows, bool) {
+    match levels::are_told_after(expr) {
+        true => (context.rows.clone(), true),
+        false => (context.rows.levelled(), false),
     }
 }
 

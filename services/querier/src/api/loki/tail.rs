@@ -75,7 +75,8 @@ async fn begin(read: &Read) -> Result<Following, QueryError> {
         return Err(QueryError::bad("only one tenant's lines can be followed at once (X-Scope-OrgID)"));
     };
     let limit = read.limit(admitted.limits().max_log_rows)?;
-    let (tail, first) = Tail::begin(&read.querier, admitted, Wanted { expr, start, limit }).await?;
+    let (tail, first) =
+        Tail::begin(&read.querier, admitted, Wanted { expr, start, limit, levels: read.categorize() }).await?;
     let pause = PAUSE.max(Duration::from_secs(delay));
     let stopping = read.querier.inner.stopping.clone();
     Ok(Following { tail, pause, categorize: read.categorize(), stopping, first: Some(first) })

@@ -136,6 +136,8 @@ impl World {
             runtime: RUNTIME.handle().clone(),
             closed: None,
             begun: None,
+            limits: Arc::default(),
+            levels: false,
         }
     }
 
