@@ -55,7 +55,7 @@ impl Reader {
             levels: false,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
-        let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
+        let Snapshot { heads, objects, .. } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
         let mut pages = Vec::new();
         for mut head in heads.heads {
             loop {
