@@ -63,7 +63,7 @@ async fn drilldown_is_answered_from_heads_and_segments() {
         assert_eq!(labels["detectedLabels"], want, "{when}");
         let fields = ask("detected_fields", &[all]).await;
         let want = json!([
-            {"label": "code", "type": "int", "cardinality": 1, "parsers": ["json"]},
+            {"label": "code", "type": "int", "cardinality": 1, "parsers": ["json"], "jsonPath": ["code"]},
             {"label": "detected_level", "type": "string", "cardinality": 1, "parsers": null},
             {"label": "took", "type": "duration", "cardinality": 3, "parsers": ["logfmt"]},
         ]);

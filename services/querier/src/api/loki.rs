@@ -2,6 +2,7 @@
 
 mod detected;
 mod index;
+mod interval;
 mod patterns;
 mod read;
 mod status;
@@ -86,14 +87,18 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
     }
     let admitted = params::tenants(&read.querier, &read.headers)?;
     let (limit, order) = (read.limit(combined(&admitted).max_log_rows)?, read.order()?);
-    let categorize = read.categorize();
+    let (categorize, interval) = (read.categorize(), read.interval()?);
     read.run(move |context| {
         check_range(context, start, end)?;
         let (rows, told_after) = match categorize {
             true => rows_for_whole(context, &expr),
             false => (rows_for(context, &expr), false),
         };
-        let mut found = logql::entries(&rows, &expr, start, end, limit, order, &options(context))?;
+        let options = options(context);
+        let mut found = match interval {
+            0 => logql::entries(&rows, &expr, start, end, limit, order, &options)?,
+            interval => interval::entries(&rows, &expr, (start, end), limit, order, interval, &options)?,
+        };
         if told_after {
             levels::tell(&mut found, &context.limits.discover);
         }

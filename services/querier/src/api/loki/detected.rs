@@ -92,6 +92,10 @@ pub async fn fields(read: Read) -> Response {
                 true => out.push_str("null"),
                 false => json::strings(out, field.parsers.iter().copied()),
             }
+            if !field.path.is_empty() {
+                out.push_str(",\"jsonPath\":");
+                json::strings(out, field.path.iter().map(String::as_str));
+            }
             out.push('}');
         });
         let _ = write!(out, ",\"limit\":{limit}}}");

@@ -110,6 +110,14 @@ impl Read {
         Ok(step)
     }
 
+    /// Nanoseconds between two lines of an answer; none for all lines.
+    pub fn interval(&self) -> Result<i64, QueryError> {
+        match self.params.parsed("interval", params::prometheus_duration)?.unwrap_or(0) {
+            millis if millis < 0 => Err(QueryError::bad("interval must be >= 0")),
+            millis => Ok(millis.saturating_mul(1_000_000)),
+        }
+    }
+
     /// Whether the client wants the labels of entries by where they come from.
     pub fn categorize(&self) -> bool {
         let flags = self.headers.get("x-loki-response-encoding-flags").and_then(|v| v.to_str().ok()).unwrap_or("");
