@@ -83,7 +83,7 @@ fn lines(message: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn lines_come_as_they_are_pushed() {
-    let process = home("[limits]\nmax_tails = 2\n").start();
+    let process = home("[limits]\nmax_tails = 2\nmax_query_range = \"1d\"\n").start();
     let (client, url) = (process.client(), process.url.clone());
     assert!(push(&client, "level=info old").await && push(&client, "level=warn old").await);
     let mut socket = web_socket(&url, "{app=\"a\"} | logfmt | level=\"info\"").await;
@@ -131,6 +131,7 @@ async fn lines_come_as_they_are_pushed() {
     let ended = async { while frame(&mut socket).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it is closed");
     for (parameters, words) in [
+        (vec![("query", "{app=\"a\"}"), ("start", "1")], "the query time range exceeds the limit"),
         (vec![("query", "rate({app=\"a\"}[1m])")], "only log selector is supported"),
         (vec![("query", "{app=")], "parse error"),
         (vec![("query", "{app=\"a\"}"), ("delay_for", "6")], "delay_for can't be greater than 5"),

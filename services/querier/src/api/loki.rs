@@ -79,7 +79,7 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
         let step = read.step(start, end)?;
         return read
             .run(move |context| {
-                check_range(context, start, end)?;
+                check_range(&context.limits, start, end)?;
                 let answer = logql::range(&rows_for(context, &expr), &expr, start, end, step, &options(context))?;
                 Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, begun, 0)))
             })
@@ -89,7 +89,7 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
     let (limit, order) = (read.limit(combined(&admitted).max_log_rows)?, read.order()?);
     let (categorize, interval) = (read.categorize(), read.interval()?);
     read.run(move |context| {
-        check_range(context, start, end)?;
+        check_range(&context.limits, start, end)?;
         let (rows, told_after) = match categorize {
             true => rows_for_whole(context, &expr),
             false => (rows_for(context, &expr), false),

@@ -68,7 +68,7 @@ async fn of_lines(
     let limit =
         read.count(if read.params.get("limit").is_some() { "limit" } else { "field_limit" }, DEFAULT, u32::MAX)?;
     read.run(move |context: &Context| {
-        check_range(context, start, end)?;
+        check_range(&context.limits, start, end)?;
         let options = options(context);
         let (rows, told_after) = rows_for_whole(context, &expr);
         let mut found = logql::entries(&rows, &expr, start, end, lines, Order::Backward, &options)?;

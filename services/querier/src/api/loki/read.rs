@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use eval::source::Order;
 use model::{Matcher, Reason};
+use tenancy::Limits;
 
 /// The lines of an answer when the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -97,13 +98,13 @@ impl Read {
     pub fn step(&self, start: i64, end: i64) -> Result<i64, QueryError> {
         let step = match self.params.parsed("step", params::prometheus_duration)? {
             Some(millis) => millis.saturating_mul(1_000_000),
-            None => (((end - start) / 1_000_000_000) / 250).max(1) * 1_000_000_000,
+            None => (end.saturating_sub(start) / 1_000_000_000 / 250).max(1) * 1_000_000_000,
         };
         if step <= 0 {
             let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
             return Err(QueryError::bad(text));
         }
-        if (end - start) / step > MAX_STEPS {
+        if end.saturating_sub(start) / step > MAX_STEPS {
             let text = "exceeded maximum resolution of 11,000 points per time series. Try decreasing the query resolution (?step=XX)";
             return Err(QueryError::bad(text));
         }
@@ -168,10 +169,10 @@ pub fn rows_for_whole(context: &Context, expr: &logql::Expr) -> (Rows, bool) {
     }
 }
 
-pub fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError> {
-    match context.limits.max_query_range {
-        Some(limit) if (end - start) as u128 > limit.as_nanos() => {
-            let asked = std::time::Duration::from_nanos((end - start) as u64);
+pub fn check_range(limits: &Limits, start: i64, end: i64) -> Result<(), QueryError> {
+    match limits.max_query_range {
+        Some(limit) if end.saturating_sub(start) as u128 > limit.as_nanos() => {
+            let asked = std::time::Duration::from_nanos(end.saturating_sub(start) as u64);
             let text = format!(
                 "the query time range exceeds the limit (query length: {asked:?}, limit: {limit:?}, limits.max_query_range)"
             );

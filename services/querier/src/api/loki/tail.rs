@@ -1,6 +1,6 @@
 //! `tail`: new lines as they come, over a WebSocket as Loki has it, or as plain lines or lines of JSON.
 
-use super::read::{Read, failure, parse};
+use super::read::{Read, check_range, failure, parse};
 use crate::api::params::{self, loki_time, now_ns};
 use crate::api::{json, loki_json};
 use crate::error::QueryError;
@@ -64,7 +64,6 @@ pub async fn tail(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>, 
 
 async fn begin(read: &Read) -> Result<Following, QueryError> {
     let expr = parse(read.params.get("query").unwrap_or(""))?;
-    let start = read.params.parsed("start", loki_time)?.unwrap_or_else(|| now_ns().saturating_sub(HOUR));
     let seconds = |text: &str| text.parse::<u64>().map_err(|_| QueryError::bad(format!("{text:?} is not a number")));
     let delay = read.params.parsed("delay_for", seconds)?.unwrap_or(0);
     if delay > MAX_DELAY {
@@ -74,6 +73,11 @@ async fn begin(read: &Read) -> Result<Following, QueryError> {
     let (Some(admitted), true) = (admitted.pop(), admitted.is_empty()) else {
         return Err(QueryError::bad("only one tenant's lines can be followed at once (X-Scope-OrgID)"));
     };
+    let (limits, now) = (admitted.limits(), now_ns());
+    let longest =
+        limits.max_query_range.map_or(HOUR, |most| i64::try_from(most.as_nanos()).map_or(HOUR, |most| most.min(HOUR)));
+    let start = read.params.parsed("start", loki_time)?.unwrap_or_else(|| now.saturating_sub(longest));
+    check_range(limits, start, now.max(start))?;
     let limit = read.limit(admitted.limits().max_log_rows)?;
     let (tail, first) =
         Tail::begin(&read.querier, admitted, Wanted { expr, start, limit, levels: read.categorize() }).await?;
