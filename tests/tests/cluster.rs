@@ -49,6 +49,8 @@ mod shapes;
 mod share;
 #[path = "cluster/store.rs"]
 mod store;
+#[path = "cluster/tail.rs"]
+mod tail;
 #[path = "cluster/tenants.rs"]
 mod tenants;
 #[path = "cluster/zones.rs"]

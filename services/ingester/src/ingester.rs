@@ -274,6 +274,7 @@ impl Ingester {
             contains: request.contains,
             limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
             newest: request.newest,
+            after: request.after,
         };
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {

@@ -10,6 +10,9 @@ use tenancy::LimitTable;
 use transport::{rows, v1};
 use wire::batch::Batch;
 
+/// An answer about what arrived ends with the log entry with which it has so many bytes: who asked comes back.
+const ARRIVED: usize = 4 << 20;
+
 pub struct LogsHead(logs::Head);
 
 /// What heads of logs are made with.
@@ -80,16 +83,13 @@ impl Head for LogsHead {
     }
 
     fn select(view: &logs::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
-        let Question { tenant, what, matchers, range, contains, limit, newest } = question;
+        let Question { tenant, what, matchers, range, contains, limit, newest, after } = question;
+        let selection =
+            || logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: true };
         match what {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
             v1::What::Rows => {
-                let selection = logs::Selection {
-                    matchers: matchers.clone(),
-                    range: *range,
-                    contains: contains.clone(),
-                    lines: true,
-                };
+                let selection = selection();
                 let pages = match (limit, newest) {
                     (None, _) => view.pages(tenant, &selection),
                     (Some(limit), false) => view.oldest(tenant, &selection, *limit),
@@ -97,6 +97,22 @@ impl Head for LogsHead {
                 };
                 for page in pages {
                     let page = page?;
+                    let size = page.size();
+                    if !emit(Reply::Logs(rows::log_rows(page)), size) {
+                        return Ok(());
+                    }
+                }
+            }
+            v1::What::Arrived => {
+                let mut pages = view.arrived(tenant, &selection(), *after);
+                let (mut sent, mut through) = (0, *after);
+                while let Some(page) = pages.next() {
+                    let page = page?;
+                    if sent >= ARRIVED && pages.index() != through {
+                        emit(Reply::Through(through), 0);
+                        return Ok(());
+                    }
+                    (sent, through) = (sent + page.size(), pages.index());
                     let size = page.size();
                     if !emit(Reply::Logs(rows::log_rows(page)), size) {
                         return Ok(());

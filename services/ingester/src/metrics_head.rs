@@ -121,7 +121,7 @@ impl Head for MetricsHead {
             v1::What::Oldest => {
                 emit(Reply::Oldest(v1::Oldest { time: view.oldest(tenant, *range) }), 8);
             }
-            v1::What::Unspecified => {}
+            v1::What::Arrived | v1::What::Unspecified => {}
         }
         Ok(())
     }

@@ -35,9 +35,9 @@ pub async fn select<H: Head>(
     };
     let confirmed = shard.group()?.read_index(Instant::now() + CONFIRM).await;
     confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
-    let (flushed, view) = shard.view()?;
+    let (flushed, applied, view) = shard.view()?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version });
+    let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version, applied });
     // The channel is empty and has room.
     let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
     if compute.is_inline() {

@@ -133,11 +133,11 @@ impl<H: Head> Shard<H> {
         self.group.get().and_then(|group| group.status().leader)
     }
 
-    /// A view of the head, and where it begins.
-    pub fn view(&self) -> Result<(Flushed, H::View), Error> {
+    /// A view of the head, where it begins, and the last log entry that is in it.
+    pub fn view(&self) -> Result<(Flushed, u64, H::View), Error> {
         let state = self.lock();
         self.sound(&state)?;
-        Ok((state.flushed, state.head.view()))
+        Ok((state.flushed, state.applied, state.head.view()))
     }
 
     pub fn head(&self) -> Arc<H> {

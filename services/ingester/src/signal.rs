@@ -80,6 +80,8 @@ pub struct Question {
     /// So many of the oldest or newest lines are enough; `None`: all of them.
     pub limit: Option<usize>,
     pub newest: bool,
+    /// What arrived: of log entries after this one.
+    pub after: u64,
 }
 
 pub type Reply = v1::select_reply::Reply;

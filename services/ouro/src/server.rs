@@ -79,8 +79,7 @@ impl Roles {
         let distributor = Distributor::new(settings.distributor.clone(), limits.clone(), leaders, control.clone());
         let (distributor, mut stopping) = (Arc::new(distributor), node.stopping());
         node.spawn("elections", distributor.clone().follow(async move { stopping.wait().await }));
-        let querier =
-            Querier::new(directory.clone(), None, store.clone(), limits.clone(), &settings.querier, compute.clone());
+        let querier = Querier::new(directory.clone(), None, store.clone(), limits.clone(), &settings.querier, node);
         let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));

@@ -83,10 +83,11 @@ fn failed(error: logs::Error) -> SourceError {
 impl PageSource for Segments {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
         let wanted = wanted(selection);
-        let pages = |reader: &Reader| match (selection.limit, selection.order) {
-            (None, _) => reader.pages(&wanted),
-            (Some(limit), Order::Forward) => reader.oldest(&wanted, limit),
-            (Some(limit), Order::Backward) => reader.newest(&wanted, limit),
+        let pages = |reader: &Reader| match (selection.limit, selection.order, &selection.horizon) {
+            (None, _, None) => reader.pages(&wanted),
+            (None, _, Some(horizon)) => reader.within(&wanted, horizon),
+            (Some(limit), Order::Forward, _) => reader.oldest(&wanted, limit),
+            (Some(limit), Order::Backward, _) => reader.newest(&wanted, limit),
         };
         let pages: Vec<_> = self.0.iter().map(pages).collect();
         Ok(Box::new(pages.into_iter().flatten().map(|page| page.map_err(failed))))

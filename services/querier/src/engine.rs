@@ -70,6 +70,9 @@ pub async fn run<T: Send + 'static>(
         partial: partial.clone(),
         runtime: Handle::current(),
         closed: None,
+        begun: None,
+        limits: admitted.limits().clone(),
+        levels: false,
     });
     let rows = Rows::new(rows.collect(), reading.clone());
     let compute = inner.compute.clone();

@@ -23,6 +23,11 @@ impl QueryError {
         }
     }
 
+    /// Whether it is about something that is away for a while.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.reason, Reason::Unavailable | Reason::Timeout)
+    }
+
     pub fn bad(text: impl Into<String>) -> QueryError {
         QueryError::new(Reason::BadInput, text)
     }

@@ -26,6 +26,7 @@ const TENANT: &str = "__tenant_id__";
 const ORIGINAL: &str = "original___tenant_id__";
 
 /// What one query may read. One tenant's rows are as they are.
+#[derive(Clone)]
 pub struct Rows {
     tenants: Vec<TenantRows>,
     pub looked: Arc<Looked>,
@@ -94,6 +95,13 @@ impl Rows {
     /// To be called within the runtime.
     pub fn new(tenants: Vec<TenantRows>, reading: Arc<Reading>) -> Rows {
         Rows { tenants, looked: Arc::default(), runtime: Handle::current(), reading }
+    }
+
+    /// These rows with a level for each line that has none.
+    pub fn levelled(&self) -> Rows {
+        let mut rows = self.clone();
+        rows.tenants.iter_mut().for_each(|rows| rows.levels = true);
+        rows
     }
 
     /// All tenants, as a request names them.

@@ -4,6 +4,7 @@ use crate::error::QueryError;
 use crate::partial::Partial;
 use mesh::Directory;
 use model::{Matcher, Reason, ShardId, Signal, TenantId, TimeRange};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Streaming;
@@ -12,12 +13,15 @@ use transport::{Link, link::MAX_MESSAGE, rows};
 
 /// How long a shard's leader is looked for: longer than an election takes.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// … by a reader that comes back: others have waited for it meanwhile.
+const AWHILE: Duration = Duration::from_secs(2);
 
 pub struct Heads {
     directory: Directory,
 }
 
 /// What is asked of every shard of a signal.
+#[derive(Clone, Copy)]
 pub struct Question<'a> {
     pub tenant: &'a TenantId,
     pub signal: Signal,
@@ -28,6 +32,8 @@ pub struct Question<'a> {
     /// Of logs, so many of the oldest or newest lines of each shard are enough; `None`: all of them.
     pub limit: Option<usize>,
     pub newest: bool,
+    /// What arrived: of log entries after this one.
+    pub after: u64,
     /// Of all shards together.
     pub max_bytes: u64,
 }
@@ -39,6 +45,8 @@ pub struct HeadRows {
     pub flushed: u64,
     /// A catalog of this version knows these segments.
     pub version: u64,
+    /// … and none yet after this one.
+    pub applied: u64,
     messages: Streaming<SelectReply>,
 }
 
@@ -64,7 +72,8 @@ impl Heads {
         }
         let shards = count.shards(question.signal);
         let asked =
-            futures::future::join_all(shards.map(async |shard| (shard, self.ask_one(shard, question).await))).await;
+            futures::future::join_all(shards.map(async |shard| (shard, self.ask_one(shard, question, PATIENCE).await)))
+                .await;
         let mut heads = Vec::with_capacity(asked.len());
         for (shard, answer) in asked {
             match answer {
@@ -75,7 +84,28 @@ impl Heads {
         Ok(heads)
     }
 
-    async fn ask_one(&self, shard: ShardId, question: &Question<'_>) -> Result<HeadRows, QueryError> {
+    /// What arrived in each shard after a place in its log; in a shard without one, since its beginning. One whose leader
+    /// cannot be asked is left out: it is asked again.
+    pub async fn arrived(
+        &self,
+        question: &Question<'_>,
+        places: &BTreeMap<ShardId, u64>,
+    ) -> Result<Vec<HeadRows>, QueryError> {
+        let shards = self.directory.table().readable().shards(question.signal);
+        let asked = shards.map(async |shard| {
+            let after = places.get(&shard).copied().unwrap_or(0);
+            self.ask_one(shard, &Question { after, ..*question }, AWHILE).await
+        });
+        let answers = futures::future::join_all(asked).await;
+        answers.into_iter().filter(|answer| !matches!(answer, Err(error) if error.is_passing())).collect()
+    }
+
+    async fn ask_one(
+        &self,
+        shard: ShardId,
+        question: &Question<'_>,
+        patience: Duration,
+    ) -> Result<HeadRows, QueryError> {
         let request = SelectRequest {
             tenant: question.tenant.to_string(),
             shard: Some(rows::shard(shard)),
@@ -87,6 +117,7 @@ impl Heads {
             max_bytes: question.max_bytes,
             limit: question.limit.map_or(0, |limit| limit as u64),
             newest: question.newest,
+            after: question.after,
         };
         let call = |link: Link| {
             let mut client = ReadClient::new(link).max_decoding_message_size(MAX_MESSAGE);
@@ -97,10 +128,10 @@ impl Heads {
                 Ok((first, messages))
             }
         };
-        let (first, messages) = self.directory.ask(shard, Instant::now() + PATIENCE, call).await?;
-        let Some(Reply::View(View { flushed, version })) = first else {
+        let (first, messages) = self.directory.ask(shard, Instant::now() + patience, call).await?;
+        let Some(Reply::View(View { flushed, version, applied })) = first else {
             return Err(QueryError::new(Reason::Internal, format!("shard {shard} did not say where its head begins")));
         };
-        Ok(HeadRows { shard, flushed, version, messages })
+        Ok(HeadRows { shard, flushed, version, applied, messages })
     }
 }

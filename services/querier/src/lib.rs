@@ -7,6 +7,7 @@
 //! `kept` hides; `catalog_copy` keeps a copy of what exists,
 //! and `ranges` the bytes of it that were read lately, shared with the other queriers. Range queries in PromQL are answered
 //! by `days`: `closed` says which of them can have no new rows, `results` keeps what was answered of those.
+//! `levels` finds the levels of lines for queries that look at them, and `tail` follows the lines that come.
 //! `rules` passes on what rulers answer.
 
 mod api;
@@ -18,6 +19,7 @@ mod error;
 mod federation;
 mod heads;
 mod kept;
+mod levels;
 mod looked;
 mod partial;
 mod querier;
@@ -35,6 +37,7 @@ mod side_by_side;
 pub mod simulated;
 mod source;
 mod standalone;
+mod tail;
 
 pub use api::router;
 pub use error::QueryError;

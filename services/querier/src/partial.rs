@@ -1,7 +1,7 @@
 //! What an answer lacks, when shards have no leader: said to whoever asked, or a reason to give no answer.
 
 use crate::error::QueryError;
-use model::{Reason, ShardId};
+use model::ShardId;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +21,7 @@ impl Partial {
     /// Goes on without a shard whose leader cannot be asked; gives back the error where that is not wanted, or where
     /// it is of another kind.
     pub fn without(&self, shard: ShardId, error: QueryError) -> Result<(), QueryError> {
-        let is_away = matches!(error.reason, Reason::Unavailable | Reason::Timeout);
-        if self.refused || !is_away {
+        if self.refused || !error.is_passing() {
             return Err(error);
         }
         self.missing().insert(shard, error.text);
@@ -50,7 +49,7 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::Signal;
+    use model::{Reason, Signal};
 
     #[test]
     fn a_shard_is_named_and_only_what_is_away_may_be_missing() {

@@ -6,8 +6,9 @@ use crate::ranges::Ranges;
 use crate::results::Results;
 use crate::segments::Segments;
 use crate::settings::Settings;
+use crate::tail::Tails;
 use mesh::{Directory, Mesh};
-use node::Compute;
+use node::{Compute, Node, Stopping};
 use objects::Store;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -34,6 +35,9 @@ pub(crate) struct Inner {
     pub compute: Compute,
     pub ranges: Ranges,
     pub results: Option<Arc<Results>>,
+    pub tails: Arc<Tails>,
+    /// Ends what would go on for ever.
+    pub stopping: Stopping,
     pub counts: Counts,
 }
 
@@ -52,7 +56,7 @@ impl Querier {
         store: Store,
         limits: Arc<LimitTable>,
         settings: &Settings,
-        compute: Compute,
+        node: &Node,
     ) -> Querier {
         let ranges = Ranges::new(store, settings, mesh);
         let parts = Parts {
@@ -60,8 +64,17 @@ impl Querier {
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(ranges.clone(), settings.open_segments),
         };
-        let (results, counts) = (Results::new(settings), Counts::default());
-        Querier { inner: Arc::new(Inner { parts: Arc::new(parts), limits, compute, ranges, results, counts }) }
+        let inner = Inner {
+            parts: Arc::new(parts),
+            limits,
+            compute: node.compute().clone(),
+            ranges,
+            results: Results::new(settings),
+            tails: Arc::default(),
+            stopping: node.stopping(),
+            counts: Counts::default(),
+        };
+        Querier { inner: Arc::new(inner) }
     }
 
     /// What other queriers may ask of this one.

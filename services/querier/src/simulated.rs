@@ -50,9 +50,12 @@ impl Reader {
             partial: partial.clone(),
             runtime: tokio::runtime::Handle::current(),
             closed: None,
+            begun: None,
+            limits: Arc::default(),
+            levels: false,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
-        let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
+        let Snapshot { heads, objects, .. } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
         let mut pages = Vec::new();
         for mut head in heads.heads {
             loop {

@@ -9,18 +9,21 @@ use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
+use crate::levels;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::reading::{Charge, Reading};
 use crate::runs;
 use crate::segments::within;
 use crate::shredded;
-use catalog::Overtaken;
+use crate::tail::Begun;
+use catalog::{Catalog, Overtaken};
 use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
-use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
+use model::{Exemplar, Horizon, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tenancy::Limits;
 use tokio::runtime::Handle;
 use transport::{rows, v1::What, v1::select_reply::Reply};
 
@@ -35,6 +38,11 @@ pub struct TenantRows {
     pub runtime: Handle,
     /// Only rows of a time that is closed are asked for.
     pub closed: Option<Arc<Closed>>,
+    /// Whoever reads on from here wants to know where that is.
+    pub begun: Option<Arc<Begun>>,
+    pub limits: Arc<Limits>,
+    /// Whether each line is to have a level.
+    pub levels: bool,
 }
 
 /// How often heads are asked again because a block has rows of theirs, and how long to wait in between: as long as it
@@ -48,6 +56,16 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Snapshot {
     pub heads: Replies,
     pub objects: Vec<String>,
+    catalog: Arc<Catalog>,
+}
+
+impl Snapshot {
+    /// Of which times an object has a tenant's rows.
+    fn times(&self, name: &str, tenant: &TenantId) -> TimeRange {
+        let segment = self.catalog.segment(name).and_then(|segment| segment.tenant(tenant));
+        let block = self.catalog.block(name).map(|block| TimeRange::new(block.min, block.max));
+        segment.map(|entry| TimeRange::new(entry.min, entry.max)).or(block).unwrap_or(TimeRange::ALL)
+    }
 }
 
 /// What heads answer, message by message: never all of it in memory. Blocks.
@@ -96,7 +114,7 @@ impl TenantRows {
     pub(crate) fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
         let (tenant, max_bytes) = (&self.tenant, self.reading.limit());
         let (signal, limit, newest) = (Signal::Metrics, None, false);
-        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, max_bytes }
+        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, after: 0, max_bytes }
     }
 
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
@@ -118,7 +136,7 @@ impl TenantRows {
     ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
         if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
-            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects }));
+            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects, catalog: Arc::default() }));
         }
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
@@ -127,7 +145,10 @@ impl TenantRows {
         let missing = self.partial.shards().into_iter().map(|shard| (shard, u64::MAX));
         let flushed: Vec<_> = heads.iter().map(|head| (head.shard, head.flushed)).chain(missing).collect();
         let objects = catalog.objects(signal, tenant, range, &flushed);
-        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects }))
+        if let Some(begun) = &self.begun {
+            begun.at(heads.iter().map(|head| (head.shard, head.applied)));
+        }
+        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects, catalog }))
     }
 
     /// The label sets that have rows within the range.
@@ -257,12 +278,15 @@ impl TenantRows {
 
     /// The heads' rows and the objects that a selection may have rows in, and what is wanted of the latter.
     fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection), QueryError> {
-        let LogSelection { matchers, range, contains, lines, order, limit } = selection;
+        let LogSelection { matchers, range, contains, lines, order, limit, horizon } = selection;
         let newest = *order == Order::Backward;
         let range = self.kept.of(Signal::Logs, *range);
+        // Without a limit, heads give what comes first in that order first.
+        let limit = limit.or(horizon.as_ref().map(|_| usize::MAX));
         let question = self.question(What::Rows, matchers, range);
-        let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
-        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
+        let question = Question { signal: Signal::Logs, contains, limit, newest, ..question };
+        let lines = *lines || self.levels;
+        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines };
         Ok((self.snapshot(&question)?, wanted))
     }
 
@@ -272,14 +296,16 @@ impl TenantRows {
         selection: &logs::Selection,
         order: Order,
         limit: Option<usize>,
+        horizon: Option<&Horizon>,
     ) -> Result<PageIter<'a>, QueryError> {
         match self.parts.segments.logs(name, &self.tenant)? {
             None => Ok(Box::new(std::iter::empty())),
             Some(reader) => {
-                let pages = match (limit, order) {
-                    (None, _) => reader.pages(selection),
-                    (Some(limit), Order::Forward) => reader.oldest(selection, limit),
-                    (Some(limit), Order::Backward) => reader.newest(selection, limit),
+                let pages = match (limit, order, horizon) {
+                    (None, _, None) => reader.pages(selection),
+                    (None, _, Some(horizon)) => reader.within(selection, horizon),
+                    (Some(limit), Order::Forward, _) => reader.oldest(selection, limit),
+                    (Some(limit), Order::Backward, _) => reader.newest(selection, limit),
                 };
                 let name = name.to_owned();
                 Ok(Box::new(pages.map(move |page| page.map_err(|e| within(&name)(e).into()))))
@@ -313,25 +339,47 @@ impl SeriesSource for TenantRows {
 
 impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        // Whoever reads on from here is to meet all rows.
+        let horizon = selection.horizon.clone().filter(|_| self.begun.is_none());
         let (order, limit) = (selection.order, selection.limit);
         let (mut snapshot, wanted) = self.log_rows(selection)?;
-        let heads = pages_of_heads(snapshot.heads);
         if order == Order::Backward {
             snapshot.objects.reverse();
         }
-        // Objects are opened one by one, as the engine asks for more.
-        let segments =
-            snapshot.objects.into_iter().flat_map(move |name| match self.pages_of(&name, &wanted, order, limit) {
+        // Objects are opened one by one, as the engine asks for more, and only if they still can have what it wants.
+        let objects: Vec<_> = snapshot.objects.iter().map(|name| snapshot.times(name, &self.tenant)).collect();
+        let objects = snapshot.objects.into_iter().zip(objects);
+        let heads = pages_of_heads(snapshot.heads);
+        let segments = objects.flat_map(move |(name, times)| {
+            if horizon.as_ref().is_some_and(|horizon| !horizon.clip(wanted.range).overlaps(times)) {
+                return Box::new(std::iter::empty()) as PageIter<'_>;
+            }
+            match self.pages_of(&name, &wanted, order, limit, horizon.as_ref()) {
                 Ok(pages) => pages,
                 Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
-            });
-        Ok(match order {
+            }
+        });
+        let pages: PageIter<'_> = match order {
             Order::Backward => Box::new(heads.chain(segments)),
             Order::Forward => Box::new(segments.chain(heads)),
-        })
+        };
+        let pages = match &self.begun {
+            Some(begun) => begun.noting(pages, limit),
+            None => pages,
+        };
+        Ok(if self.levels { levels::added(pages, self.limits.clone()) } else { pages })
     }
 
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
+        if self.levels {
+            // They are found in lines.
+            for page in PageSource::select(self, selection)? {
+                if take(Rows::Lines(page?)).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         let (snapshot, wanted) = self.log_rows(selection)?;
         for (number, name) in (0..).zip(&snapshot.objects) {
             let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };

@@ -63,7 +63,8 @@ async fn drilldown_is_answered_from_heads_and_segments() {
         assert_eq!(labels["detectedLabels"], want, "{when}");
         let fields = ask("detected_fields", &[all]).await;
         let want = json!([
-            {"label": "code", "type": "int", "cardinality": 1, "parsers": ["json"]},
+            {"label": "code", "type": "int", "cardinality": 1, "parsers": ["json"], "jsonPath": ["code"]},
+            {"label": "detected_level", "type": "string", "cardinality": 1, "parsers": null},
             {"label": "took", "type": "duration", "cardinality": 3, "parsers": ["logfmt"]},
         ]);
         assert_eq!(fields["fields"], want, "{when}");
@@ -182,4 +183,41 @@ async fn prometheus_answers_what_is_beside_queries() {
     }
     let bad = client.send("POST", &format!("{PROMETHEUS}/read"), &[], "not snappy").await.expect("an answer");
     bad.is("remote read", 400, &["remote read"]);
+}
+
+/// Lines of Loki's push API keep what they came with; their levels are found by queries that look at them.
+#[tokio::test]
+async fn levels_are_found_when_a_query_looks_at_them() {
+    let home = home("");
+    let process = home.start();
+    let client = process.client();
+    let time = now_ms() - 60_000;
+    lines(&client, "web", time, &["level=error lost", "all is well", "info: found"]).await;
+    let (start, end) = (format!("{}000000", time - 60_000), format!("{}000000", time + 60_000));
+    for when in ["in heads", "in segments"] {
+        let ask = async |path: &str, more: &[(&str, &str)]| {
+            let asked = [&[("start", &*start), ("end", &*end)][..], more].concat();
+            client.json("t", &format!("{API}/{path}"), &asked).await
+        };
+        let found = ask("query_range", &[("query", r#"{app="web"} | detected_level="error""#)]).await;
+        assert_eq!(found["data"]["result"][0]["values"][0][1], "level=error lost", "{when}: {found}");
+        assert_eq!(found["data"]["result"][0]["stream"]["detected_level"], "error", "{when}: {found}");
+        let query = r#"sum by (detected_level) (count_over_time({app="web"}[1h]))"#;
+        let counts = ask("query", &[("query", query), ("time", &end)]).await;
+        let levels = counts["data"]["result"].as_array().expect("a vector").iter();
+        let mut levels: Vec<&Value> = levels.map(|sample| &sample["metric"]["detected_level"]).collect();
+        levels.sort_by_key(|level| level.to_string());
+        assert_eq!(levels, ["error", "info", "unknown"], "{when}: {counts}");
+        let fields = ask("detected_fields", &[("query", r#"{app="web"}"#)]).await;
+        let level = fields["fields"].as_array().expect("fields").iter().find(|f| f["label"] == "detected_level");
+        assert_eq!(level.expect("it is there")["cardinality"], 3, "{when}: {fields}");
+        // Who does not ask sees lines as they came.
+        let plain = ask("query_range", &[("query", r#"{app="web"}"#)]).await;
+        assert_eq!(plain["data"]["result"].as_array().map(Vec::len), Some(1), "{when}: {plain}");
+        let headers = [("x-scope-orgid", "t"), ("x-loki-response-encoding-flags", "categorize-labels")];
+        let path = format!("{API}/query_range?query=%7Bapp%3D%22web%22%7D&start={start}&end={end}");
+        let told = client.send("GET", &path, &headers, "").await.expect("an answer");
+        told.is(when, 200, &[r#""info: found",{"structuredMetadata":{"detected_level":"info"}}"#]);
+        client.flush().await;
+    }
 }

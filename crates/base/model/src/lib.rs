@@ -3,6 +3,7 @@
 //! Nothing here does I/O, and nothing here knows how rows travel or rest.
 
 pub mod histogram;
+pub mod horizon;
 pub mod id;
 pub mod labels;
 pub mod matcher;
@@ -16,6 +17,7 @@ pub mod size;
 pub mod tenant;
 
 pub use histogram::Histogram;
+pub use horizon::Horizon;
 pub use id::{BatchId, GroupId, ShardCounts, ShardId};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};

@@ -74,6 +74,8 @@ pub struct Limits {
     pub max_query_range: Option<Duration>,
     /// `limits.max_log_rows`: the highest `limit` of a log query.
     pub max_log_rows: u32,
+    /// `limits.max_tails`: how many may follow lines (`tail`) at once, on each querier.
+    pub max_tails: u32,
     /// `limits.promql_experimental`: whether PromQL's experimental functions may be used.
     pub promql_experimental: bool,
     /// `limits.delayed_name_removal`: whether PromQL drops metric names at the end of a query instead of at once.
@@ -133,6 +135,7 @@ impl Default for Limits {
             query_timeout: Duration::from_secs(120),
             max_query_range: None,
             max_log_rows: 5000,
+            max_tails: 10,
             promql_experimental: false,
             delayed_name_removal: false,
         }

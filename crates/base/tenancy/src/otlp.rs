@@ -94,15 +94,15 @@ impl Default for OtlpSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscoverySettings {
-    /// `limits.discover.pushes`: whether lines of Loki's push API get their levels, too. It costs that bodies are read
-    /// line by line and written again instead of being kept as they came. Others are written again in any case.
+    /// `limits.discover.pushes`: whether lines of Loki's push API get their levels when they come, too, and not when a query
+    /// looks at them. It costs that bodies are read line by line and written again instead of being kept as they came.
     pub pushes: bool,
     /// `limits.discover.service_name`: the labels of which the first that a stream has is its `service_name`, if it
     /// has none; `unknown_service` where it has none of them. An empty list turns it off. A stream that is known keeps its
     /// name until it is idle.
     pub service_name: Vec<String>,
-    /// `limits.discover.levels`: whether lines of OTLP and plain lines get their level as the structured metadata
-    /// `detected_level`; for Loki's push API, see `pushes`.
+    /// `limits.discover.levels`: whether lines have their level as the structured metadata `detected_level`. Lines of OTLP
+    /// and plain lines get it when they come, those of Loki's push API when a query looks at it, unless `pushes` is set.
     pub levels: bool,
     /// `limits.discover.level_fields`: the labels, metadata, JSON fields and logfmt keys that may name a level.
     pub level_fields: Vec<String>,

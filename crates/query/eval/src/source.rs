@@ -1,7 +1,7 @@
 //! Where an engine gets its rows: two small traits that the querier implements over heads and segments, and tests
 //! over vectors.
 
-use model::{Coded, Labels, LogPage, Matcher, Reason, Series, Shape, TimeRange};
+use model::{Coded, Horizon, Labels, LogPage, Matcher, Reason, Series, Shape, TimeRange};
 use std::ops::ControlFlow;
 
 /// Why rows could not be read. The text is for the user who asked.
@@ -107,6 +107,8 @@ pub struct LogSelection {
     pub order: Order,
     /// The query needs only this many lines in `order`. A source may give more.
     pub limit: Option<usize>,
+    /// Draws nearer while the query takes rows: a source may leave out what is beyond it.
+    pub horizon: Option<Horizon>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,10 @@ use crate::entries::{StreamEntries, entries};
 use crate::error::Error;
 use crate::options::Options;
 use crate::parse::parse;
+use crate::row::label_name;
 use eval::source::{LogSelection, Order, PageIter, PageSource, SourceError};
 use model::{Labels, LogPage};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A field that some lines have.
@@ -16,6 +18,8 @@ pub struct Field {
     pub values: BTreeSet<String>,
     /// The stages that find it in a line: `json`, `logfmt`, or none.
     pub parsers: BTreeSet<&'static str>,
+    /// The names by which `json` comes to it, from the outermost object; empty if it does not.
+    pub path: Vec<String>,
 }
 
 /// What all values of a field can be read as.
@@ -88,6 +92,7 @@ pub fn fields(found: &[StreamEntries], options: &Options) -> Result<BTreeMap<Str
             page.push(entry.time_ns, &entry.line, Labels::empty());
         }
     }
+    let paths = paths(&json);
     for (parser, page) in [("json", json), ("logfmt", logfmt)] {
         for entry in parsed(parser, page, options)?.iter().flat_map(|stream| &stream.entries) {
             if entry.parsed.get("__error__").is_none() {
@@ -95,7 +100,38 @@ pub fn fields(found: &[StreamEntries], options: &Options) -> Result<BTreeMap<Str
             }
         }
     }
+    for (name, path) in paths {
+        if let Some(field) = all.get_mut(&name).filter(|field| field.parsers.contains("json")) {
+            field.path = path;
+        }
+    }
     Ok(all)
+}
+
+/// Where fields of JSON lines are, by the names that `json` gives them.
+fn paths(lines: &LogPage) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for row in 0..lines.len() {
+        if let Ok(Value::Object(fields)) = serde_json::from_str(lines.line(row)) {
+            walk(&fields, &mut Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
+/// `serde_json` goes no deeper than 128 objects.
+fn walk(fields: &Map<String, Value>, path: &mut Vec<String>, found: &mut BTreeMap<String, Vec<String>>) {
+    for (name, value) in fields {
+        path.push(name.clone());
+        match value {
+            Value::Object(inner) => walk(inner, path, found),
+            _ => {
+                let label = label_name(&path.join("_")).into_owned();
+                found.entry(label).or_insert_with(|| path.clone());
+            }
+        }
+        path.pop();
+    }
 }
 
 fn add(all: &mut BTreeMap<String, Field>, name: &str, value: &str, parser: Option<&'static str>) {
@@ -103,8 +139,12 @@ fn add(all: &mut BTreeMap<String, Field>, name: &str, value: &str, parser: Optio
         return;
     }
     let kind = Kind::of(value);
-    let field =
-        all.entry(name.to_owned()).or_insert_with(|| Field { kind, values: BTreeSet::new(), parsers: BTreeSet::new() });
+    let field = all.entry(name.to_owned()).or_insert_with(|| Field {
+        kind,
+        values: BTreeSet::new(),
+        parsers: BTreeSet::new(),
+        path: Vec::new(),
+    });
     field.kind = field.kind.with(kind);
     field.values.insert(value.to_owned());
     field.parsers.extend(parser);
@@ -148,6 +188,19 @@ mod tests {
         let found: Vec<_> = found.iter().map(|(n, f)| (&**n, f.kind, f.values.len(), f.parsers.clone())).collect();
         let want: Vec<_> = want.iter().map(|(n, k, c, p)| (*n, *k, *c, p.iter().copied().collect())).collect();
         assert_eq!(found, want, "{lines:?}");
+    }
+
+    #[test]
+    fn fields_of_json_say_where_they_are() {
+        let line = r#"{"a": {"b-c": {"d": 1}}, "e": 2, "f": [3]}"#.to_owned();
+        let (structured_metadata, parsed) = (Labels::empty(), Labels::empty());
+        let entry = Entry { time_ns: 1, line, structured_metadata, parsed };
+        let stream = StreamEntries { labels: Labels::empty(), entries: vec![entry] };
+        let found = fields(&[stream], &Options::default()).expect("fields");
+        assert_eq!(
+            (&found["a_b_c_d"].path[..], &found["e"].path[..]),
+            (&["a", "b-c", "d"].map(String::from)[..], &["e".to_owned()][..])
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::pipeline::Pipeline;
 use crate::row::Row;
 use eval::budget::Budget;
 use eval::source::{LogSelection, Order, PageSource};
-use model::{Labels, LogPage, TimeRange};
+use model::{Horizon, Labels, LogPage, TimeRange};
 use std::collections::{BTreeMap, BinaryHeap};
 
 /// Lines that have all labels alike, in the order of the query.
@@ -98,6 +98,12 @@ impl Best<'_> {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| self.rank(time) < worst.rank)
     }
 
+    /// The time of the worst line, once there are enough of them.
+    fn worst(&self) -> Option<i64> {
+        let worst = self.heap.peek().filter(|_| self.heap.len() >= self.limit)?;
+        Some(if self.order == Order::Forward { worst.rank } else { !worst.rank })
+    }
+
     fn push(&mut self, row: &Row<'_>, page_labels: &Labels) -> Result<(), Error> {
         let untouched = row.has_page_labels();
         let candidate = Candidate {
@@ -151,6 +157,7 @@ pub fn entries(
     let pipeline = Pipeline::new(&log.stages)?.at(options.now);
     let budget = Budget::new(options.max_memory, &*options.cancelled);
     let range = TimeRange::new(start_ns, end_ns - 1);
+    let horizon = Horizon::new(order == Order::Backward);
     let selection = LogSelection {
         matchers: log.matchers.clone(),
         range,
@@ -159,14 +166,29 @@ pub fn entries(
         order,
         // With filters, more lines than are answered have to be looked at.
         limit: pipeline.is_empty().then_some(limit),
+        horizon: Some(horizon.clone()),
     };
     let mut best = Best { heap: BinaryHeap::new(), limit, order, arrived: 0, budget: &budget };
     for page in source.select(&selection)? {
         let page = page?;
         budget.tick()?;
         take_page(&page, &pipeline, range, &mut best)?;
+        if let Some(time) = best.worst() {
+            horizon.draw_in(time);
+        }
     }
     Ok(grouped(best.heap.into_sorted_vec()))
+}
+
+/// Texts that every line contains that a log query can answer with, as the query finds it.
+///
+/// # Errors
+/// A stage cannot be compiled, or the query gives numbers.
+pub fn contains(expr: &Expr) -> Result<Vec<String>, Error> {
+    match expr {
+        Expr::Log(log) => Ok(Pipeline::new(&log.stages)?.contains()),
+        _ => Err(Error::Kind("it gives numbers")),
+    }
 }
 
 fn take_page(page: &LogPage, pipeline: &Pipeline, range: TimeRange, best: &mut Best<'_>) -> Result<(), Error> {

@@ -17,7 +17,7 @@ use block::Sections;
 use bytes::Bytes;
 use group::GroupReader;
 use memchr::memmem::Finder;
-use model::{Labels, LogPage, Matcher, TimeRange};
+use model::{Horizon, Labels, LogPage, Matcher, TimeRange};
 pub use part::RowPart;
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
@@ -83,11 +83,22 @@ impl Reader {
         self.ranked(selection, Quota::new(limit, false))
     }
 
+    /// The selected rows that are within the horizon when they are met. The row groups with the newest rows come first,
+    /// or those with the oldest.
+    pub fn within(&self, selection: &Selection, horizon: &Horizon) -> Pages {
+        let order = self.order(&Quota::new(0, horizon.is_of_newest()));
+        Pages { horizon: Some(horizon.clone()), ..self.select(selection, order, None) }
+    }
+
     fn ranked(&self, selection: &Selection, quota: Quota) -> Pages {
+        self.select(selection, self.order(&quota), Some(quota))
+    }
+
+    fn order(&self, quota: &Quota) -> Vec<usize> {
         let groups = &self.0.index.groups;
         let mut order: Vec<usize> = (0..groups.len()).collect();
         order.sort_by_cached_key(|group| quota.rank(groups[*group].times()));
-        self.select(selection, order, Some(quota))
+        order
     }
 
     fn select(&self, selection: &Selection, order: Vec<usize>, quota: Option<Quota>) -> Pages {
@@ -104,6 +115,7 @@ impl Reader {
             order,
             next: 0,
             quota,
+            horizon: None,
             current: None,
             ready: VecDeque::new(),
         }
@@ -216,6 +228,7 @@ pub struct Pages {
     order: Vec<usize>,
     next: usize,
     quota: Option<Quota>,
+    horizon: Option<Horizon>,
     current: Option<Current>,
     ready: VecDeque<LogPage>,
 }
@@ -287,6 +300,7 @@ impl Pages {
         let Some((group, page, parts)) = self.step()? else { return Ok(false) };
         let inner = self.reader.0.clone();
         let meta = &inner.index.groups[group];
+        let range = self.reach();
         let Some(current) = self.current.as_mut() else { return Ok(false) };
         let reader = match current.reader.as_mut() {
             Some(reader) => reader,
@@ -305,7 +319,7 @@ impl Pages {
         let times = reader.times(&inner, page)?;
         let base = meta.page(page, inner.index.page_rows).start;
         // A stream may go on for many pages, of which few have rows of the time that is wanted.
-        let (range, quota) = (self.range, self.quota.as_ref());
+        let quota = self.quota.as_ref();
         let is_wanted =
             |time: &i64| range.contains(*time) && quota.is_none_or(|quota| quota.needs(TimeRange::new(*time, *time)));
         let parts: Vec<_> = parts
@@ -319,7 +333,7 @@ impl Pages {
             for (stream, rows) in parts {
                 let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
                 let local = &times[(rows.start - base) as usize..(rows.end - base) as usize];
-                out.times.extend(local.iter().filter(|time| self.range.contains(**time)));
+                out.times.extend(local.iter().filter(|time| range.contains(**time)));
                 out.ends.resize(out.times.len(), 0);
                 self.ready.push_back(out);
             }
@@ -346,7 +360,7 @@ impl Pages {
         for (stream, rows) in parts {
             let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
             let local = (rows.start - base) as usize..(rows.end - base) as usize;
-            lines.append(local, &times, self.range, &self.finders, &mut out)?;
+            lines.append(local, &times, range, &self.finders, &mut out)?;
             if !out.is_empty() {
                 if let Some(quota) = &mut self.quota {
                     out.times.iter().for_each(|time| quota.note(*time));
@@ -355,6 +369,11 @@ impl Pages {
             }
         }
         Ok(true)
+    }
+
+    /// The times that are still of use.
+    fn reach(&self) -> TimeRange {
+        self.horizon.as_ref().map_or(self.range, |horizon| horizon.clip(self.range))
     }
 
     /// The next page with selected rows, as row group, page, and those rows by stream.
@@ -382,12 +401,13 @@ impl Pages {
             let Some(number) = self.order.get(self.next).copied() else { return Ok(None) };
             let group = &inner.index.groups[number];
             self.next += 1;
+            let reach = self.reach();
             let mut parts = Vec::new();
             let mut start = 0u32;
             for run in &group.runs {
                 let end = start + run.rows;
                 let needed = self.quota.as_ref().is_none_or(|quota| quota.needs(run.times));
-                if needed && self.wanted[run.stream as usize] && run.times.overlaps(self.range) {
+                if needed && self.wanted[run.stream as usize] && run.times.overlaps(reach) {
                     parts.push((run.stream, start..end));
                 }
                 start = end;

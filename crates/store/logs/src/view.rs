@@ -39,12 +39,25 @@ impl View {
         self.select(tenant, selection, Some(Quota::new(limit, false)))
     }
 
+    /// The selected rows that came with log entries after `after`, in the order of the log.
+    pub fn arrived(&self, tenant: &TenantId, selection: &Selection, after: u64) -> HeadPages {
+        self.select_after(tenant, selection, None, after)
+    }
+
     fn select(&self, tenant: &TenantId, selection: &Selection, quota: Option<Quota>) -> HeadPages {
+        self.select_after(tenant, selection, quota, 0)
+    }
+
+    fn select_after(&self, tenant: &TenantId, selection: &Selection, quota: Option<Quota>, after: u64) -> HeadPages {
         let mut work: Vec<Work> = Vec::new();
         for generation in &self.generations {
-            let Some((streams, chunks)) = generation.batches(tenant) else { continue };
+            let Some((streams, mut chunks)) = generation.batches(tenant) else { continue };
+            chunks.retain(|chunk| chunk.last().is_some_and(|batch| batch.index > after));
+            if chunks.is_empty() {
+                continue;
+            }
             let wanted: Arc<[bool]> = streams.labels().iter().map(|labels| selection.matches(labels)).collect();
-            for batch in self.batches(&chunks, selection.range) {
+            for batch in self.batches(&chunks, selection.range).filter(|batch| batch.index > after) {
                 // A stream that came after the view was taken has no number in it.
                 let wants = |id: u32| wanted.get(id as usize).copied().unwrap_or(false);
                 let wanted_streams =
@@ -59,7 +72,7 @@ impl View {
             work.sort_by_key(|work| quota.rank(work.times));
         }
         let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
-        HeadPages { work: work.into(), finders, range: selection.range, quota, ready: VecDeque::new() }
+        HeadPages { work: work.into(), finders, range: selection.range, quota, ready: VecDeque::new(), index: after }
     }
 
     /// The label sets that meet all matchers and have rows in batches that overlap the range.
@@ -105,6 +118,7 @@ pub struct HeadPages {
     range: TimeRange,
     quota: Option<Quota>,
     ready: VecDeque<LogPage>,
+    index: u64,
 }
 
 /// A batch to read.
@@ -128,6 +142,7 @@ impl Iterator for HeadPages {
             if self.quota.as_ref().is_some_and(|quota| !quota.needs(times)) {
                 continue;
             }
+            self.index = batch.index;
             if let Err(error) = self.read(&streams, &wanted, &batch) {
                 self.work.clear();
                 return Some(Err(error));
@@ -137,6 +152,11 @@ impl Iterator for HeadPages {
 }
 
 impl HeadPages {
+    /// The log entry that the page given last came with.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
     fn read(&mut self, streams: &Streams, wanted: &[bool], batch: &BatchIndex) -> Result<(), Error> {
         let body = rows::read_body(batch)?;
         if !self.finders.iter().all(|finder| finder.find(&body).is_some()) {

@@ -2,16 +2,19 @@
 
 mod detected;
 mod index;
+mod interval;
 mod patterns;
 mod read;
 mod status;
+mod tail;
 
-use self::read::{Answered, Read, check_range, options, parse, respond, selector};
+use self::read::{Answered, Read, check_range, options, parse, respond, rows_for, rows_for_whole, selector};
 use crate::api::json;
 use crate::api::loki_json::{self, Stats};
 use crate::api::params::{self, loki_time, now_ns};
 use crate::error::QueryError;
 use crate::federation::combined;
+use crate::levels;
 use crate::querier::Querier;
 use axum::Router;
 use axum::extract::Path;
@@ -26,6 +29,7 @@ pub fn routes() -> Router<Querier> {
     let api = Router::new()
         .route("/query", get(query).post(query))
         .route("/query_range", get(query_range).post(query_range))
+        .route("/tail", get(tail::tail))
         .route("/labels", get(labels).post(labels))
         .route("/label", get(labels).post(labels))
         .route("/label/{name}/values", get(label_values).post(label_values))
@@ -57,7 +61,7 @@ async fn answer_query(read: &Read) -> Result<Answered, QueryError> {
     }
     let start = Instant::now();
     read.run(move |context| {
-        let answer = logql::instant(&context.rows, &expr, time, &options(context))?;
+        let answer = logql::instant(&rows_for(context, &expr), &expr, time, &options(context))?;
         Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, start, 0)))
     })
     .await
@@ -75,18 +79,29 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
         let step = read.step(start, end)?;
         return read
             .run(move |context| {
-                check_range(context, start, end)?;
-                let answer = logql::range(&context.rows, &expr, start, end, step, &options(context))?;
+                check_range(&context.limits, start, end)?;
+                let answer = logql::range(&rows_for(context, &expr), &expr, start, end, step, &options(context))?;
                 Ok(loki_json::metric(&answer, Stats::of(&context.rows.looked, begun, 0)))
             })
             .await;
     }
     let admitted = params::tenants(&read.querier, &read.headers)?;
     let (limit, order) = (read.limit(combined(&admitted).max_log_rows)?, read.order()?);
-    let categorize = read.categorize();
+    let (categorize, interval) = (read.categorize(), read.interval()?);
     read.run(move |context| {
-        check_range(context, start, end)?;
-        let found = logql::entries(&context.rows, &expr, start, end, limit, order, &options(context))?;
+        check_range(&context.limits, start, end)?;
+        let (rows, told_after) = match categorize {
+            true => rows_for_whole(context, &expr),
+            false => (rows_for(context, &expr), false),
+        };
+        let options = options(context);
+        let mut found = match interval {
+            0 => logql::entries(&rows, &expr, start, end, limit, order, &options)?,
+            interval => interval::entries(&rows, &expr, (start, end), limit, order, interval, &options)?,
+        };
+        if told_after {
+            levels::tell(&mut found, &context.limits.discover);
+        }
         let entries = found.iter().map(|stream| stream.entries.len() as u64).sum();
         let stats = Stats::of(&context.rows.looked, begun, entries);
         let found = if categorize { loki_json::by_stream(found, order) } else { found };

@@ -94,7 +94,15 @@ pub fn streams(found: &[StreamEntries], categorize: bool, stats: Stats) -> Strin
         out.push_str("\"encodingFlags\":[\"categorize-labels\"],");
     }
     out.push_str("\"result\":");
-    json::list(&mut out, found, |out, stream| {
+    list_streams(&mut out, found, categorize);
+    write_stats(&mut out, stats);
+    out.push('}');
+    out
+}
+
+/// `[…]` of streams and their entries.
+pub fn list_streams(out: &mut String, found: &[StreamEntries], categorize: bool) {
+    json::list(out, found, |out, stream| {
         out.push_str("{\"stream\":");
         json::labels(out, &stream.labels);
         out.push_str(",\"values\":");
@@ -114,9 +122,6 @@ pub fn streams(found: &[StreamEntries], categorize: bool, stats: Stats) -> Strin
         });
         out.push('}');
     });
-    write_stats(&mut out, stats);
-    out.push('}');
-    out
 }
 
 /// Streams by the labels that they have with categories: their own only. Entries keep the order of the query.

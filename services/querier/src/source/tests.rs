@@ -9,12 +9,15 @@ mod random_logs;
 mod random_metrics;
 mod world;
 
-use eval::source::{Order, PageSource, SeriesIter, SeriesSource, SourceError};
+use crate::source::TenantRows;
+use crate::tail::{Tail, Told, Wanted};
+use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
 use model::{BatchId, Labels, Matcher, Series, Signal, TimeRange};
 use proptest::prelude::*;
 use random_logs::{Row, SECOND, STREAMS};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::batch::{Format, Header, StreamHeader};
@@ -197,6 +200,43 @@ fn spread_lines(world: &World, shards: u32, rows: &[Row], chance: &mut Chance) {
     }
 }
 
+/// Sends all rows, each in a line of its own, and gives what a tail tells that begins somewhere in between. It is not
+/// always asked between two batches, and what it has not seen may be flushed and merged.
+fn follow(world: &World, shards: u32, rows: &[Row], history: usize, chance: &mut Chance) -> Vec<String> {
+    let limits = Arc::new(tenancy::LimitTable::new(&tenancy::Overrides::default()));
+    let admitted = tenancy::admit_reads(&limits, Some(b"acme")).expect("admitted").remove(0);
+    let (querier, begins, mut tail, mut told) = (world.querier(limits), chance.pick(rows.len() + 1), None, Vec::new());
+    let mut take = |lines: Told| {
+        assert_eq!(lines.dropped, 0);
+        told.extend(lines.streams.into_iter().flat_map(|stream| stream.entries).map(|entry| entry.line));
+    };
+    for (at, row) in rows.iter().enumerate() {
+        if at == begins {
+            let expr = logql::parse(r#"{app=~".+"} |= "row""#).expect("a query");
+            let wanted = Wanted { expr, start: i64::MIN, limit: history, levels: chance.pick(2) == 0 };
+            let (begun, first) = RUNTIME.block_on(Tail::begin(&querier, admitted.clone(), wanted)).expect("begins");
+            take(first);
+            tail = Some(begun);
+        }
+        append_lines(world, chance.pick(shards as usize) as u32, &[&Row { line: format!("row {at}"), ..row.clone() }]);
+        chance.happen(world, shards);
+        if let Some(tail) = tail.as_mut().filter(|_| chance.pick(3) == 0) {
+            take(RUNTIME.block_on(tail.next()).expect("goes on"));
+        }
+    }
+    if let Some(tail) = &mut tail {
+        take(RUNTIME.block_on(tail.next()).expect("ends"));
+    }
+    told.sort_by_key(|line| line[4..].parse::<usize>().expect("a number"));
+    // Of the beginning, a tail knows the newest lines; all that came later is there.
+    let later = (begins..rows.len()).map(|at| format!("row {at}")).collect::<Vec<_>>();
+    if tail.is_some() {
+        assert!(told.ends_with(&later), "since {begins}: {told:?}");
+        assert_eq!(told.len() - later.len(), history.min(begins), "{told:?}");
+    }
+    told
+}
+
 fn one_place(rows: &[Row]) -> Memory {
     let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let mut memory = Memory::default();
@@ -205,6 +245,49 @@ fn one_place(rows: &[Row]) -> Memory {
         memory.push(&map(STREAMS[row.stream]), row.time, &row.line, &map(&metadata));
     }
     memory
+}
+
+/// Counts the pages and lines that a query takes.
+struct Counting(TenantRows, Cell<(usize, usize)>);
+
+impl PageSource for Counting {
+    fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        Ok(Box::new(PageSource::select(&self.0, selection)?.inspect(|page| {
+            let (pages, lines) = self.1.get();
+            self.1.set((pages + 1, lines + page.as_ref().map_or(0, |page| page.len())));
+        })))
+    }
+}
+
+#[test]
+fn what_cannot_be_among_the_wanted_lines_is_not_read() {
+    let world = World::new(Signal::Logs, 1);
+    for object in 0..20 {
+        // Objects overlap: each begins before the one before it ends.
+        let row = |at: i64| {
+            let line = format!(r#"{{"status":{}}}"#, 400 + at % 2 * 100);
+            Row { stream: 0, time: (object * 90 + at) * SECOND, line, trace: None }
+        };
+        let rows: Vec<Row> = (0..100).map(row).collect();
+        append_lines(&world, 0, &rows.iter().collect::<Vec<_>>());
+        if object < 18 {
+            world.cut(0);
+            world.drop_cut(0);
+        }
+    }
+    let _within = RUNTIME.enter();
+    let expr = logql::parse(r#"{app="api"} | json | status >= 500"#).expect("a query");
+    for order in [Order::Backward, Order::Forward] {
+        let source = Counting(world.rows(), Cell::default());
+        let found = logql::entries(&source, &expr, 0, i64::MAX, 10, order, &logql::Options::default());
+        let mut times: Vec<i64> = found.expect("lines").iter().flat_map(|s| &s.entries).map(|e| e.time_ns).collect();
+        times.sort();
+        let first = if order == Order::Backward { 20 * 90 + 9 - 18 } else { 1 };
+        assert_eq!(times, (0..10).map(|at| (first + at * 2) * SECOND).collect::<Vec<_>>(), "{order:?}");
+        // Of 2,000 lines in 20 batches. Heads give theirs all the same: 200.
+        let (pages, lines) = source.1.get();
+        assert!(lines <= 250 && pages <= 10, "{order:?}: {lines} lines in {pages} pages");
+    }
 }
 
 proptest! {
@@ -234,6 +317,18 @@ proptest! {
             prop_assert_eq!(differ(ask(&everywhere, &alone), want.clone(), 0.0), None, "{}", text);
             prop_assert_eq!(differ(ask(&everywhere, &together), want, 1e-9), None, "on several threads: {}", text);
         }
+    }
+
+    #[test]
+    fn a_tail_tells_each_row_once(
+        all in random_logs::rows(1..60),
+        shards in 1..4u32,
+        mut chance in chance(),
+    ) {
+        let world = World::new(Signal::Logs, shards);
+        let _within = RUNTIME.enter();
+        let told = follow(&world, shards, &all, 1000, &mut chance);
+        prop_assert!(told.windows(2).all(|two| two[0] != two[1]), "{:?}", told);
     }
 
     #[test]

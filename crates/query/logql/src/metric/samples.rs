@@ -56,6 +56,7 @@ impl Evaluation<'_> {
             lines: sampler.reads_lines(),
             order: Order::Forward,
             limit: None,
+            horizon: None,
         };
         let mut set = SeriesSet::default();
         if self.grid.steps > 0 {

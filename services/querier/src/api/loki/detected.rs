@@ -1,12 +1,13 @@
 //! The labels and fields that lines have, as Logs Drilldown lists them.
 
 use crate::api::json;
-use crate::api::loki::read::{Answered, Read, check_range, failure, options, parse, selector};
+use crate::api::loki::read::{Answered, Read, check_range, failure, options, parse, rows_for_whole, selector};
 use crate::api::loki_json;
 use crate::api::params;
 use crate::engine::Context;
 use crate::error::QueryError;
 use crate::federation::combined;
+use crate::levels;
 use axum::extract::Path;
 use axum::response::Response;
 use eval::source::Order;
@@ -67,9 +68,13 @@ async fn of_lines(
     let limit =
         read.count(if read.params.get("limit").is_some() { "limit" } else { "field_limit" }, DEFAULT, u32::MAX)?;
     read.run(move |context: &Context| {
-        check_range(context, start, end)?;
+        check_range(&context.limits, start, end)?;
         let options = options(context);
-        let found = logql::entries(&context.rows, &expr, start, end, lines, Order::Backward, &options)?;
+        let (rows, told_after) = rows_for_whole(context, &expr);
+        let mut found = logql::entries(&rows, &expr, start, end, lines, Order::Backward, &options)?;
+        if told_after {
+            levels::tell(&mut found, &context.limits.discover);
+        }
         Ok(write(&detect::fields(&found, &options)?, limit))
     })
     .await
@@ -86,6 +91,10 @@ pub async fn fields(read: Read) -> Response {
             match field.parsers.is_empty() {
                 true => out.push_str("null"),
                 false => json::strings(out, field.parsers.iter().copied()),
+            }
+            if !field.path.is_empty() {
+                out.push_str(",\"jsonPath\":");
+                json::strings(out, field.path.iter().map(String::as_str));
             }
             out.push('}');
         });

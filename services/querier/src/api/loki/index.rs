@@ -73,6 +73,7 @@ fn each_page(
         lines: sample.is_some(),
         order: Order::Backward,
         limit: sample,
+        horizon: None,
     };
     let from_source = |e: eval::source::SourceError| QueryError::new(e.reason, e.text);
     let mut left = sample.unwrap_or(usize::MAX);

@@ -23,7 +23,7 @@ async fn answer(read: &Read) -> Result<Answered, QueryError> {
         return Err(QueryError::bad("only log queries have patterns: the query gives numbers"));
     }
     read.run(move |context| {
-        check_range(context, start, end)?;
+        check_range(&context.limits, start, end)?;
         let found = logql::entries(&context.rows, &expr, start, end, SAMPLE, Order::Backward, &options(context))?;
         let mut miner = Miner::default();
         for entry in found.iter().flat_map(|stream| &stream.entries) {

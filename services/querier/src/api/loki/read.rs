@@ -4,6 +4,8 @@ use crate::api::loki_json;
 use crate::api::params::{self, Params, loki_time, now_ns};
 use crate::engine::{self, Asked, Context};
 use crate::error::QueryError;
+use crate::federation::Rows;
+use crate::levels;
 use crate::querier::Querier;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -12,6 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use eval::source::Order;
 use model::{Matcher, Reason};
+use tenancy::Limits;
 
 /// The lines of an answer when the request does not say.
 const DEFAULT_LIMIT: usize = 100;
@@ -95,17 +98,25 @@ impl Read {
     pub fn step(&self, start: i64, end: i64) -> Result<i64, QueryError> {
         let step = match self.params.parsed("step", params::prometheus_duration)? {
             Some(millis) => millis.saturating_mul(1_000_000),
-            None => (((end - start) / 1_000_000_000) / 250).max(1) * 1_000_000_000,
+            None => (end.saturating_sub(start) / 1_000_000_000 / 250).max(1) * 1_000_000_000,
         };
         if step <= 0 {
             let text = "zero or negative query resolution step widths are not accepted. Try a positive integer";
             return Err(QueryError::bad(text));
         }
-        if (end - start) / step > MAX_STEPS {
+        if end.saturating_sub(start) / step > MAX_STEPS {
             let text = "exceeded maximum resolution of 11,000 points per time series. Try decreasing the query resolution (?step=XX)";
             return Err(QueryError::bad(text));
         }
         Ok(step)
+    }
+
+    /// Nanoseconds between two lines of an answer; none for all lines.
+    pub fn interval(&self) -> Result<i64, QueryError> {
+        match self.params.parsed("interval", params::prometheus_duration)?.unwrap_or(0) {
+            millis if millis < 0 => Err(QueryError::bad("interval must be >= 0")),
+            millis => Ok(millis.saturating_mul(1_000_000)),
+        }
     }
 
     /// Whether the client wants the labels of entries by where they come from.
@@ -145,10 +156,23 @@ pub fn options(context: &Context) -> logql::Options {
     }
 }
 
-pub fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError> {
-    match context.limits.max_query_range {
-        Some(limit) if (end - start) as u128 > limit.as_nanos() => {
-            let asked = std::time::Duration::from_nanos((end - start) as u64);
+/// The rows that a query is asked of: with levels, if it may look at them.
+pub fn rows_for(context: &Context, expr: &logql::Expr) -> Rows {
+    if levels::asked_for(expr) { context.rows.levelled() } else { context.rows.clone() }
+}
+
+/// As it is asked of these; and whether entries get their levels afterwards, because they are to be told whole.
+pub fn rows_for_whole(context: &Context, expr: &logql::Expr) -> (Rows, bool) {
+    match levels::are_told_after(expr) {
+        true => (context.rows.clone(), true),
+        false => (context.rows.levelled(), false),
+    }
+}
+
+pub fn check_range(limits: &Limits, start: i64, end: i64) -> Result<(), QueryError> {
+    match limits.max_query_range {
+        Some(limit) if end.saturating_sub(start) as u128 > limit.as_nanos() => {
+            let asked = std::time::Duration::from_nanos(end.saturating_sub(start) as u64);
             let text = format!(
                 "the query time range exceeds the limit (query length: {asked:?}, limit: {limit:?}, limits.max_query_range)"
             );

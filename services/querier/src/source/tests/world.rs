@@ -4,7 +4,7 @@ use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
 use crate::kept::Kept;
 use crate::partial::Partial;
-use crate::querier::Parts;
+use crate::querier::{Parts, Querier};
 use crate::ranges::Ranges;
 use crate::reading::Reading;
 use crate::segments::Segments;
@@ -16,12 +16,13 @@ use catalog::{BlockEntry, Catalog, Command, Inputs, Name, Place, Reply, SegmentE
 use futures::stream;
 use mesh::Directory;
 use model::{ByteSize, ShardCounts, ShardId, Signal, TenantId, TimeRange};
+use node::Node;
 use objects::Store;
 use placement::Table;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 use tempfile::TempDir;
-use tenancy::RetentionSettings;
+use tenancy::{LimitTable, RetentionSettings};
 use tokio::runtime::Runtime;
 use tonic::{Request, Response, Status, body::Body};
 use tower::ServiceExt;
@@ -65,6 +66,7 @@ pub struct World {
     signal: Signal,
     ingesters: Ingesters,
     store: Store,
+    directory: Directory,
     parts: Arc<Parts>,
     _folder: TempDir,
 }
@@ -111,10 +113,16 @@ impl World {
         let _within = RUNTIME.enter();
         let parts = Parts {
             heads: Heads::new(directory.clone()),
-            catalog: CatalogCopy::new(directory, settings.catalog_age),
+            catalog: CatalogCopy::new(directory.clone(), settings.catalog_age),
             segments: Segments::new(Ranges::new(store.clone(), &settings, None), settings.open_segments),
         };
-        World { signal, ingesters, store, parts: Arc::new(parts), _folder: folder }
+        World { signal, ingesters, store, directory, parts: Arc::new(parts), _folder: folder }
+    }
+
+    /// All of a querier, for the tenant's limits.
+    pub fn querier(&self, limits: Arc<LimitTable>) -> Querier {
+        let settings = Settings { catalog_age: Duration::ZERO, ..Settings::default() };
+        Querier::new(self.directory.clone(), None, self.store.clone(), limits, &settings, &Node::new(2))
     }
 
     /// What the engines read.
@@ -127,6 +135,9 @@ impl World {
             partial: Arc::new(Partial::new(true)),
             runtime: RUNTIME.handle().clone(),
             closed: None,
+            begun: None,
+            limits: Arc::default(),
+            levels: false,
         }
     }
 
@@ -280,11 +291,17 @@ impl Shard {
     fn select(&self, request: v1::SelectRequest) -> Vec<Rows> {
         let (tenant, range) = (tenant(), TimeRange::new(request.min_time, request.max_time));
         let matchers = rows::read_matchers(request.matchers).expect("matchers");
-        let mut replies = vec![Rows::View(v1::View { flushed: self.flushed.0, version: self.flushed.1 })];
+        let mut replies =
+            vec![Rows::View(v1::View { flushed: self.flushed.0, version: self.flushed.1, applied: self.applied })];
         match &self.head {
             Head::Logs(head) => {
                 let selection = logs::Selection { matchers, range, contains: request.contains, lines: true };
                 let view = head.snapshot();
+                if request.what == i32::from(v1::What::Arrived) {
+                    let pages = view.arrived(&tenant, &selection, request.after);
+                    replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
+                    return replies;
+                }
                 let pages = match (request.limit as usize, request.newest) {
                     (0, _) => view.pages(&tenant, &selection),
                     (limit, false) => view.oldest(&tenant, &selection, limit),
