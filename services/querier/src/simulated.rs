@@ -33,6 +33,7 @@ pub struct Read {
 impl Reader {
     pub fn new(directory: Directory, store: Store, settings: &Settings) -> Reader {
         let parts = Parts {
+            control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(Ranges::new(store, settings, None), settings.open_segments),
@@ -52,7 +53,7 @@ impl Reader {
             closed: None,
         };
         let question = source.question(What::Rows, &[], TimeRange::ALL);
-        let Snapshot { heads, objects } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
+        let Snapshot { heads, objects, .. } = snapshot(&source, &Question { signal: Signal::Logs, ..question }).await?;
         let mut pages = Vec::new();
         for mut head in heads.heads {
             loop {

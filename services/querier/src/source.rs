@@ -3,9 +3,11 @@
 //! The heads are asked first. Each says where it begins (`flushed`) and which version of the catalog knows the
 //! segments before that. With a catalog at least that new, the segments of a shard that start before its `flushed`, and
 //! all blocks, have exactly the rows that its head does not have; a block that has rows of a head means that the head
-//! was asked too long ago, and all are asked again.
+//! was asked too long ago, and all are asked again. The same catalog says which rows are hidden because they are to be
+//! deleted ([`crate::deletes`]).
 
 use crate::closed::Closed;
+use crate::deletes::{self, Shown};
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
@@ -17,6 +19,7 @@ use crate::segments::within;
 use crate::shredded;
 use catalog::Overtaken;
 use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
+use hidden::Hidden;
 use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -48,6 +51,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Snapshot {
     pub heads: Replies,
     pub objects: Vec<String>,
+    /// What of all these rows may not be shown.
+    pub hidden: Arc<Hidden>,
 }
 
 /// What heads answer, message by message: never all of it in memory. Blocks.
@@ -118,7 +123,9 @@ impl TenantRows {
     ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
         if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
-            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects }));
+            let requests = self.closed.iter().flat_map(|closed| closed.hiding(tenant, range));
+            let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
+            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects, hidden }));
         }
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
@@ -127,7 +134,10 @@ impl TenantRows {
         let missing = self.partial.shards().into_iter().map(|shard| (shard, u64::MAX));
         let flushed: Vec<_> = heads.iter().map(|head| (head.shard, head.flushed)).chain(missing).collect();
         let objects = catalog.objects(signal, tenant, range, &flushed);
-        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects }))
+        let asked = heads.iter().map(|head| head.version).min().unwrap_or(0);
+        let requests = catalog.deletes().hiding(tenant, signal, range, asked);
+        let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
+        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects, hidden }))
     }
 
     /// The label sets that have rows within the range.
@@ -139,6 +149,7 @@ impl TenantRows {
     ) -> Result<HashSet<Labels>, QueryError> {
         let range = self.kept.of(signal, range);
         let snapshot = self.snapshot(&Question { signal, ..self.question(What::Series, matchers, range) })?;
+        let hidden = snapshot.hidden.clone();
         let mut all = HashSet::new();
         let mut add = |labels: Labels| {
             let bytes = labels.packed().len() + LABELS;
@@ -163,7 +174,7 @@ impl TenantRows {
             };
             found.into_iter().try_for_each(&mut add)?;
         }
-        Ok(all)
+        self.without_hidden(signal, matchers, range, &hidden, all)
     }
 
     /// The values of a label of metrics. Without matchers, segments answer from their label index alone.
@@ -176,6 +187,10 @@ impl TenantRows {
         let range = self.kept.of(Signal::Metrics, range);
         let mut values = HashSet::new();
         let snapshot = self.snapshot(&self.question(What::Series, matchers, range))?;
+        if !snapshot.hidden.is_empty() {
+            let series = self.series(Signal::Metrics, matchers, range)?;
+            return Ok(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
+        }
         for reply in snapshot.heads {
             if let Reply::Labels(packed) = reply? {
                 values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
@@ -221,6 +236,7 @@ impl TenantRows {
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, QueryError> {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Exemplars, matchers, range))?;
+        let hidden = snapshot.hidden.clone();
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for object in &snapshot.objects {
             if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
@@ -235,6 +251,10 @@ impl TenantRows {
                 all.entry(labels).or_default().extend(exemplars);
             }
         }
+        all.retain(|labels, exemplars| {
+            hidden.take_exemplars(labels, exemplars);
+            !exemplars.is_empty()
+        });
         let sizes = all.iter().map(|(labels, of)| labels.packed().len() + of.len() * size_of::<Exemplar>());
         self.reading.keep(sizes.sum())?;
         all.values_mut().for_each(|exemplars| exemplars.sort_by_key(|e| e.time));
@@ -255,15 +275,22 @@ impl TenantRows {
         Ok((all, charge))
     }
 
-    /// The heads' rows and the objects that a selection may have rows in, and what is wanted of the latter.
-    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection), QueryError> {
+    /// The heads' rows and the objects that a selection may have rows in, and what and how much is wanted of the latter.
+    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection, Option<usize>), QueryError> {
         let LogSelection { matchers, range, contains, lines, order, limit } = selection;
         let newest = *order == Order::Backward;
         let range = self.kept.of(Signal::Logs, *range);
         let question = self.question(What::Rows, matchers, range);
         let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
-        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines: *lines };
-        Ok((self.snapshot(&question)?, wanted))
+        let mut snapshot = self.snapshot(&question)?;
+        let mut limit = *limit;
+        if limit.is_some() && !snapshot.hidden.is_empty() {
+            // Lines that are hidden here would be missing from a limit.
+            limit = None;
+            snapshot = self.snapshot(&Question { limit, ..question })?;
+        }
+        let (lines, contains) = (*lines || snapshot.hidden.looks_at_lines(), contains.clone());
+        Ok((snapshot, logs::Selection { matchers: matchers.clone(), range, contains, lines }, limit))
     }
 
     fn pages_of<'a>(
@@ -307,14 +334,16 @@ impl SeriesSource for TenantRows {
         let (heads, charge) = TenantRows::series_of_heads(snapshot.heads)?;
         let charge = Arc::new(charge);
         let charged = |run| Box::new(charge.clone().during(run)) as SeriesIter<'_>;
-        Ok(runs::split(found, heads, range, ways)?.into_iter().map(charged).collect())
+        let runs = runs::split(found, heads, range, ways)?.into_iter().map(charged);
+        Ok(runs.map(|run| deletes::series(snapshot.hidden.clone(), run)).collect())
     }
 }
 
 impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
-        let (order, limit) = (selection.order, selection.limit);
-        let (mut snapshot, wanted) = self.log_rows(selection)?;
+        let order = selection.order;
+        let (mut snapshot, wanted, limit) = self.log_rows(selection)?;
+        let hidden = snapshot.hidden.clone();
         let heads = pages_of_heads(snapshot.heads);
         if order == Order::Backward {
             snapshot.objects.reverse();
@@ -325,26 +354,29 @@ impl PageSource for TenantRows {
                 Ok(pages) => pages,
                 Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
             });
-        Ok(match order {
+        let all: PageIter<'_> = match order {
             Order::Backward => Box::new(heads.chain(segments)),
             Order::Forward => Box::new(segments.chain(heads)),
-        })
+        };
+        Ok(deletes::pages(hidden, all))
     }
 
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        let (snapshot, wanted) = self.log_rows(selection)?;
+        let (snapshot, wanted, _) = self.log_rows(selection)?;
+        let mut shown = Shown::new(snapshot.hidden, take);
         for (number, name) in (0..).zip(&snapshot.objects) {
             let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
-            if shredded::visit(&reader, &wanted, number, take).map_err(within(name))?.is_break() {
-                return Ok(());
+            if shredded::visit(&reader, &wanted, number, &mut |rows| shown.take(rows)).map_err(within(name))?.is_break()
+            {
+                return shown.ended();
             }
         }
         for page in pages_of_heads(snapshot.heads) {
-            if take(Rows::Lines(page?)).is_break() {
-                return Ok(());
+            if shown.take(Rows::Lines(page?)).is_break() {
+                break;
             }
         }
-        Ok(())
+        shown.ended()
     }
 }
 

@@ -6,6 +6,7 @@ mod patterns;
 mod read;
 mod status;
 
+pub use self::read::failure;
 use self::read::{Answered, Read, check_range, options, parse, respond, selector};
 use crate::api::json;
 use crate::api::loki_json::{self, Stats};

@@ -61,13 +61,14 @@ fn any_catalog_command() -> impl Strategy<Value = Vec<u8>> {
         min: 0,
         max: 9,
         flushed: vec![(shard, through)],
+        without: Vec::new(),
     });
     let command = prop_oneof![
         4 => segment.prop_map(|segment| Command::Add { segment }),
         1 => (names(), prop::option::of(0..3u64)).prop_map(|(names, epoch)| Command::Remove { names, epoch }),
         1 => (any_name(), 0..3u64, 0..3u64).prop_map(|(holder, epoch, renewal)| Command::Lease { holder, epoch, renewal }),
         2 => (0..3u64, names(), prop::collection::vec(block, 0..3))
-            .prop_map(|(epoch, removed, added)| Command::Replace { epoch, removed, added }),
+            .prop_map(|(epoch, removed, added)| Command::Replace { epoch, removed, added, without: Vec::new() }),
     ];
     command.prop_map(|command| command.encode())
 }
