@@ -99,14 +99,14 @@ impl Compactor {
     }
 
     /// One look: what has expired leaves the catalog, what is worth it is merged, and objects that nothing names leave
-    /// the bucket.
+    /// the bucket. Last, since a shard that cannot be asked ends it: which delete requests are processed.
     async fn look(&self, held: &Held, memory: &mut Memory) -> Result<(), Error> {
         self.expire(held).await?;
         while let Some(job) = self.plan(held, memory).await? {
             self.merge(&job, held, memory).await?;
         }
-        self.finish(held).await?;
-        self.sweep(held, memory).await
+        self.sweep(held, memory).await?;
+        self.finish(held).await
     }
 
     async fn expire(&self, held: &Held) -> Result<(), Error> {
@@ -159,10 +159,14 @@ impl Compactor {
     /// Says of which requests nothing is left. Heads are asked first: what they have flushed is in the catalog then.
     async fn finish(&self, held: &Held) -> Result<(), Error> {
         let Merger { control, settings, .. } = &*self.merger;
-        let due = Due::of(self.catalog(held).await?.deletes(), now(), settings.delete_delay);
+        let catalog = self.catalog(held).await?;
+        let due = Due::of(catalog.deletes(), now(), settings.delete_delay);
         let mut clear = Vec::new();
         for (tenant, request) in due.all() {
-            if heads::are_clear(&self.directory, tenant, request).await? {
+            // That costs nothing to see, so it is looked at before, too.
+            if !deletes::is_left(&catalog, tenant, request)
+                && heads::are_clear(&self.directory, tenant, request).await?
+            {
                 clear.push((tenant.clone(), request.clone()));
             }
         }

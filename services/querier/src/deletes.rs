@@ -1,7 +1,7 @@
 //! Rows that are to be deleted: they are hidden from the moment the catalog knows of them, wherever they still are.
 //!
 //! Every head says which version of the catalog a reader must know at least, and counts delete requests in: so a request
-//! hides its rows from the next question to a head on, whoever asks.
+//! hides its rows, whoever asks, as soon as the ingesters have applied it.
 
 use crate::error::QueryError;
 use crate::querier::Parts;

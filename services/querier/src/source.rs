@@ -284,7 +284,7 @@ impl TenantRows {
         let question = Question { signal: Signal::Logs, contains, limit: *limit, newest, ..question };
         let mut snapshot = self.snapshot(&question)?;
         let mut limit = *limit;
-        if limit.is_some() && !snapshot.hidden.is_empty() {
+        if limit.is_some() && snapshot.hidden.may_touch(matchers) {
             // Lines that are hidden here would be missing from a limit.
             limit = None;
             snapshot = self.snapshot(&Question { limit, ..question })?;

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::selector::Selector;
 use deletes::Request;
-use model::{Exemplar, Labels, LogPage, Series, TimeRange};
+use model::{Exemplar, Labels, LogPage, MatchOp, Matcher, Series, TimeRange};
 
 /// What may not be shown, or written again.
 #[derive(Default)]
@@ -30,6 +30,17 @@ impl Hidden {
     /// Whether rows of a stream or series may be hidden, within a range.
     pub fn touches(&self, labels: &Labels, range: TimeRange) -> bool {
         self.selections.iter().any(|(selector, own)| own.overlaps(range) && selector.is_of(labels))
+    }
+
+    /// Whether rows of a selection may be hidden: not if both want another value of some label.
+    pub fn may_touch(&self, matchers: &[Matcher]) -> bool {
+        let differ = |one: &Matcher, other: &Matcher| {
+            one.name == other.name && one.op == MatchOp::Equal && !other.matches(&one.value)
+        };
+        self.selections.iter().any(|(selector, _)| {
+            let mut pairs = selector.matchers.iter().flat_map(|own| matchers.iter().map(move |other| (own, other)));
+            !pairs.any(|(own, other)| differ(own, other) || differ(other, own))
+        })
     }
 
     fn of_labels(&self, labels: &Labels) -> Vec<&(Selector, TimeRange)> {

@@ -77,7 +77,11 @@ impl Deletes {
                 Reply::Done
             }
         };
-        if matches!(reply, Reply::Taken { .. } | Reply::Done) {
+        let is_new = match &reply {
+            Reply::Taken { request } => request.version == version,
+            other => *other == Reply::Done,
+        };
+        if is_new {
             self.changed = version;
         }
         reply

@@ -1,3 +1,5 @@
+//! What is hidden is what an obvious filter says.
+
 use super::*;
 use deletes::Progress;
 use model::Signal;
@@ -27,6 +29,21 @@ fn selectors_that_say_more_than_which_rows_are_refused() {
     check(Signal::Metrics, "rate(up[1m])", "series selector");
     check(Signal::Metrics, "up offset 5m", "series selector");
     check(Signal::Metrics, r#"{app="a"} |= "x""#, "unexpected");
+}
+
+#[test]
+fn a_selection_of_other_streams_is_not_touched() {
+    let hidden = Hidden::of(&[request(Signal::Logs, r#"{app="a", env=~"x|y"}"#, 0, 9)]).expect("reads");
+    let check = |text: &str, want: bool| {
+        assert_eq!(hidden.may_touch(&crate::matchers(Signal::Logs, text).expect("reads")), want, "{text}");
+    };
+    check(r#"{app="a"}"#, true);
+    check(r#"{zone="z"}"#, true);
+    check(r#"{app=~"a|b", env="y"}"#, true);
+    check(r#"{app="b"}"#, false);
+    check(r#"{app=~"b.*"}"#, false);
+    check(r#"{env="z"}"#, false);
+    check(r#"{zone="z", app!="a"}"#, false);
 }
 
 const QUERIES: [&str; 4] =

@@ -1,3 +1,5 @@
+//! Requests hide, are taken back while that is possible, and are bounded.
+
 use super::*;
 use proptest::prelude::*;
 
