@@ -11,6 +11,8 @@ mod certificates;
 mod compact;
 #[path = "cluster/crash.rs"]
 mod crash;
+#[path = "cluster/deletes.rs"]
+mod deletes;
 #[path = "cluster/disk.rs"]
 mod disk;
 #[path = "cluster/doors.rs"]

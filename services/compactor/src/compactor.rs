@@ -1,7 +1,9 @@
 //! Looks through catalog and bucket again and again, while it has the lease.
 
 use crate::control::Control;
+use crate::deletes::{self, Due};
 use crate::error::Error;
+use crate::heads;
 use crate::job::Merger;
 use crate::lease::{self, Held};
 use crate::meters::Counts;
@@ -10,6 +12,7 @@ use crate::plan::{Job, Planner};
 use crate::retention;
 use crate::settings::Settings;
 use catalog::{Catalog, Command, Reply, name::FOLDERS};
+use mesh::Directory;
 use model::Reason;
 use node::{Compute, Stopping};
 use objects::Store;
@@ -20,12 +23,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
 use tenancy::LimitTable;
 use tokio::time::Instant;
-use transport::Link;
 
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Compactor {
     merger: Arc<Merger>,
+    directory: Directory,
     counts: Arc<Counts>,
 }
 
@@ -40,14 +43,14 @@ struct Memory {
 impl Compactor {
     pub fn new(
         settings: Settings,
-        control: Link,
+        directory: Directory,
         store: Store,
         limits: Arc<LimitTable>,
         compute: Compute,
     ) -> Compactor {
-        let (settings, control, serial) = (Arc::new(settings), Control::new(control), Default::default());
+        let (settings, control, serial) = (Arc::new(settings), Control::new(directory.control()), Default::default());
         let merger = Merger { settings, control, store, limits, compute, serial };
-        Compactor { merger: Arc::new(merger), counts: Arc::default() }
+        Compactor { merger: Arc::new(merger), directory, counts: Arc::default() }
     }
 
     /// Works until the process stops, whenever no other compactor does. Begins after one interval: what has just started
@@ -96,13 +99,14 @@ impl Compactor {
     }
 
     /// One look: what has expired leaves the catalog, what is worth it is merged, and objects that nothing names leave
-    /// the bucket.
+    /// the bucket. Last, since a shard that cannot be asked ends it: which delete requests are processed.
     async fn look(&self, held: &Held, memory: &mut Memory) -> Result<(), Error> {
         self.expire(held).await?;
         while let Some(job) = self.plan(held, memory).await? {
             self.merge(&job, held, memory).await?;
         }
-        self.sweep(held, memory).await
+        self.sweep(held, memory).await?;
+        self.finish(held).await
     }
 
     async fn expire(&self, held: &Held) -> Result<(), Error> {
@@ -126,7 +130,8 @@ impl Compactor {
     async fn plan(&self, held: &Held, memory: &Memory) -> Result<Option<Job>, Error> {
         let catalog = self.catalog(held).await?;
         let settings = &self.merger.settings;
-        Ok(Planner { catalog: &catalog, settings, now: now(), broken: &memory.broken }.next())
+        let due = Arc::new(Due::of(catalog.deletes(), now(), settings.delete_delay));
+        Ok(Planner { catalog: &catalog, settings, now: now(), broken: &memory.broken, due: &due }.next())
     }
 
     /// Does a job; one whose inputs cannot be read is not tried again.
@@ -148,6 +153,37 @@ impl Compactor {
                 memory.broken.extend(job.names());
                 Ok(())
             }
+        }
+    }
+
+    /// Says of which requests nothing is left. Heads are asked first: what they have flushed is in the catalog then.
+    async fn finish(&self, held: &Held) -> Result<(), Error> {
+        let Merger { control, settings, .. } = &*self.merger;
+        let catalog = self.catalog(held).await?;
+        let due = Due::of(catalog.deletes(), now(), settings.delete_delay);
+        let mut clear = Vec::new();
+        for (tenant, request) in due.all() {
+            // That costs nothing to see, so it is looked at before, too.
+            if !deletes::is_left(&catalog, tenant, request)
+                && heads::are_clear(&self.directory, tenant, request).await?
+            {
+                clear.push((tenant.clone(), request.clone()));
+            }
+        }
+        let catalog = self.catalog(held).await?;
+        clear.retain(|(tenant, request)| !deletes::is_left(&catalog, tenant, request));
+        if clear.is_empty() {
+            return Ok(());
+        }
+        let (count, epoch) = (clear.len(), Some(held.epoch));
+        let done = clear.into_iter().map(|(tenant, request)| (tenant, request.version)).collect();
+        match control.propose(&Command::Delete { command: ::deletes::Command::Finish { done }, epoch }).await? {
+            Reply::Delete { .. } => {
+                tracing::info!(requests = count, "rows of delete requests are gone");
+                Ok(())
+            }
+            Reply::Fenced { .. } => Err(Error::Lost { epoch: held.epoch }),
+            other => Err(Error::Refused(format!("{other:?}"))),
         }
     }
 

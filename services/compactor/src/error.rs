@@ -20,6 +20,11 @@ pub enum Error {
     Lost { epoch: u64 },
     #[error(transparent)]
     Block(#[from] block::Error),
+    /// What was written is of no use, and will be swept.
+    #[error("a delete request was taken back while its rows were left out of a merge")]
+    Withdrawn,
+    #[error("a delete request of {tenant}: {source}")]
+    Delete { tenant: model::TenantId, source: hidden::Error },
     #[error("merging logs of {tenant}: {source}")]
     Logs { tenant: model::TenantId, source: logs::Error },
     #[error("merging metrics of {tenant}: {source}")]
@@ -33,11 +38,13 @@ impl Error {
         match self {
             Error::Store(error) => error.reason(),
             Error::Control(status) => transport::status::reason(status),
-            Error::Timeout { .. } => Reason::Unavailable,
+            Error::Timeout { .. } | Error::Withdrawn => Reason::Unavailable,
             Error::Block(error) => error.reason(),
             Error::Logs { source, .. } => source.reason(),
             Error::Metrics { source, .. } => source.reason(),
-            Error::Catalog(_) | Error::Refused(_) | Error::Lost { .. } | Error::Rows { .. } => Reason::Internal,
+            Error::Delete { .. } | Error::Catalog(_) | Error::Refused(_) | Error::Lost { .. } | Error::Rows { .. } => {
+                Reason::Internal
+            }
         }
     }
 }

@@ -53,8 +53,9 @@ pub fn block(mut catalog: Catalog, owner: &str, removed: &[&str]) -> Catalog {
         min: 0,
         max: 1,
         flushed: inputs.flushed(),
+        without: Vec::new(),
     };
-    apply(&mut catalog, &Command::Replace { epoch: 1, removed, added: vec![added] });
+    apply(&mut catalog, &Command::Replace { epoch: 1, removed, added: vec![added], without: Vec::new() });
     catalog
 }
 

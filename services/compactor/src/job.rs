@@ -8,6 +8,8 @@ use crate::settings::Settings;
 use block::{BlockMeta, Part, Segment};
 use bytes::Bytes;
 use catalog::{BlockEntry, Command, Name, Place, Reply};
+use deletes::Request;
+use hidden::Hidden;
 use model::{Signal, TenantId, TimeRange};
 use node::{Compute, Pool};
 use objects::Store;
@@ -43,10 +45,12 @@ impl Merger {
     /// Does a job as a whole, or leaves nothing but objects that will be swept. `now` in Unix milliseconds.
     pub async fn run(&self, job: &Job, now: i64, held: &Held) -> Result<Done, Error> {
         let inputs = Arc::new(self.open(job).await?);
-        let mut added = Vec::new();
+        let (mut added, mut without) = (Vec::new(), Vec::new());
         for tenant in job.inputs.tenants() {
             let oldest = self.limits.of(tenant).retention.oldest(job.signal, now);
             self.merge(job, &inputs, tenant, oldest, held, &mut added).await?;
+            let left_out = job.due.within(&job.inputs, job.signal, tenant);
+            without.extend(left_out.iter().map(|request| (tenant.clone(), request.version)));
         }
         let done = Done {
             inputs: inputs.len(),
@@ -57,11 +61,13 @@ impl Merger {
         };
         fail::fail_point!("compact::before_replace");
         held.check()?;
-        let reply = self.control.propose(&Command::Replace { epoch: held.epoch, removed: job.names(), added }).await;
+        let replace = Command::Replace { epoch: held.epoch, removed: job.names(), added, without };
+        let reply = self.control.propose(&replace).await;
         fail::fail_point!("compact::after_replace");
         match reply {
             Ok(Reply::Done { .. }) => Ok(done),
             Ok(Reply::Fenced { .. }) => Err(Error::Lost { epoch: held.epoch }),
+            Ok(Reply::Withdrawn) => Err(Error::Withdrawn),
             Ok(other) => Err(Error::Refused(format!("{other:?}"))),
             Err(error) => {
                 // It may still be done, at any time. Under another epoch, these blocks are named by then or never.
@@ -92,10 +98,12 @@ impl Merger {
         held: &Held,
         added: &mut Vec<BlockEntry>,
     ) -> Result<(), Error> {
+        let without = job.due.within(&job.inputs, job.signal, tenant);
         let begin = {
             let (inputs, settings, tenant, signal) =
                 (inputs.clone(), self.settings.clone(), tenant.clone(), job.signal);
-            move || Parts::begin(&inputs, signal, &tenant, oldest, &settings)
+            let without = without.clone();
+            move || Parts::begin(&inputs, signal, &tenant, oldest, &without, &settings)
         };
         let mut parts = Some(self.compute.run(Pool::Compactions, begin).await?);
         let (mut found, first) = (0, added.len());
@@ -107,7 +115,7 @@ impl Merger {
                 break;
             };
             found += part.rows;
-            let (entry, data) = self.block(job, part, held.epoch);
+            let (entry, data) = self.block(job, part, &without, held.epoch);
             fail::fail_point!("compact::before_upload");
             held.check()?;
             self.store.put(&entry.name, data).await?;
@@ -119,7 +127,7 @@ impl Merger {
         Ok(())
     }
 
-    fn block(&self, job: &Job, part: Part, epoch: u64) -> (BlockEntry, Bytes) {
+    fn block(&self, job: &Job, part: Part, without: &[Arc<Request>], epoch: u64) -> (BlockEntry, Bytes) {
         let (inputs, signal) = (&job.inputs, job.signal);
         let (level, created, flushed) = (inputs.level(), inputs.created(), inputs.flushed());
         let place = inputs.place().unwrap_or(Place { order: 0, after: 0, shard: model::ShardId::new(signal, 0) });
@@ -138,7 +146,23 @@ impl Merger {
         let name = Name::block(&tenant, signal, epoch, serial).to_string();
         let (data, _) = block::write_block(meta, part);
         let (min, max, bytes) = (times.min, times.max, data.len() as u64);
-        (BlockEntry { name, signal, tenant, level, place, created, rows, raw_bytes, bytes, min, max, flushed }, data)
+        let without = without.iter().map(|request| request.version).collect();
+        let entry = BlockEntry {
+            name,
+            signal,
+            tenant,
+            level,
+            place,
+            created,
+            rows,
+            raw_bytes,
+            bytes,
+            min,
+            max,
+            flushed,
+            without,
+        };
+        (entry, data)
     }
 }
 
@@ -161,6 +185,7 @@ impl Parts {
         signal: Signal,
         tenant: &TenantId,
         oldest: i64,
+        without: &[Arc<Request>],
         settings: &Settings,
     ) -> Result<Parts, Error> {
         let range = TimeRange::new(oldest, i64::MAX);
@@ -170,23 +195,37 @@ impl Parts {
         let most = settings.block_bytes.0.max(1);
         let part_bytes = raw.div_ceil(raw.div_ceil(most).max(1)).max(1);
         let is_whole = entries.iter().all(|part| oldest <= part.times.min);
-        let rows = (signal == Signal::Logs && is_whole).then(|| entries.iter().map(|part| part.rows).sum());
+        let rows = (signal == Signal::Logs && is_whole && without.is_empty())
+            .then(|| entries.iter().map(|part| part.rows).sum());
         let sections = inputs.iter().map(|input| input.load(tenant, READ_WHOLE));
         let sections: Vec<_> = sections.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let hidden = Hidden::of(without.iter().map(|request| &**request));
+        let hidden = hidden.map_err(|source| Error::Delete { tenant: tenant.clone(), source })?;
         let merge = match signal {
             Signal::Logs => {
                 let failed = |source| Error::Logs { tenant: tenant.clone(), source };
                 let readers = sections.into_iter().map(logs::Reader::open).collect::<Result<Vec<_>, _>>();
                 let readers = readers.map_err(failed)?;
                 let merge = logs::Merge::new(tenant.clone(), &readers, range, part_bytes, &settings.logs);
-                Merge::Logs(Box::new(merge.map_err(failed)?))
+                let mut merge = merge.map_err(failed)?;
+                if !hidden.is_empty() {
+                    merge = merge.keeping(Box::new(move |page| hidden.shown(page)));
+                }
+                Merge::Logs(Box::new(merge))
             }
             Signal::Metrics => {
                 let failed = |source| Error::Metrics { tenant: tenant.clone(), source };
                 let open = |sections| metrics::Reader::open(sections).map(Arc::new);
                 let readers = sections.into_iter().map(open).collect::<Result<Vec<_>, _>>().map_err(failed)?;
                 let merge = metrics::Compaction::new(tenant.clone(), &readers, range, part_bytes, &settings.metrics);
-                Merge::Metrics(Box::new(merge.map_err(failed)?))
+                let mut merge = merge.map_err(failed)?;
+                if !hidden.is_empty() {
+                    merge = merge.keeping(Box::new(move |series, exemplars| {
+                        hidden.take_exemplars(&series.labels(), exemplars);
+                        hidden.take_from(series);
+                    }));
+                }
+                Merge::Metrics(Box::new(merge))
             }
         };
         Ok(Parts { tenant: tenant.clone(), merge, rows })

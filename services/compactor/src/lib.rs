@@ -2,14 +2,16 @@
 //! out of the catalog, and deletes objects that the catalog does not name.
 //!
 //! Of several compactors one works: it has the `lease`, and every change that it asks of the catalog carries the lease's
-//! epoch. `plan` says what is worth merging, `job` merges it, `retention` and `orphans` say what may go; `compactor`
-//! does these in turn.
+//! epoch. `plan` says what is worth merging, `job` merges it, `retention` and `orphans` say what may go, `deletes` what
+//! must; `compactor` does these in turn.
 
 mod compactor;
 mod control;
+mod deletes;
 mod error;
 #[cfg(test)]
 mod examples;
+mod heads;
 mod job;
 mod lease;
 mod meters;

@@ -4,6 +4,7 @@
 //! fewer, of the next level, up to level 3: so a row is written again three times at most. What is merged stands side
 //! by side in the order of rows, and was flushed within one window of time.
 
+use crate::deletes::Due;
 use crate::settings::Settings;
 use catalog::{BlockEntry, Catalog, Inputs, Place, SegmentEntry};
 use model::{Signal, TenantId};
@@ -20,6 +21,8 @@ const MAX_INPUTS: usize = 64;
 pub struct Job {
     pub signal: Signal,
     pub inputs: Inputs,
+    /// The requests whose rows are left out.
+    pub due: Arc<Due>,
 }
 
 impl Job {
@@ -37,19 +40,56 @@ pub struct Planner<'a> {
     pub now: i64,
     /// Objects that could not be merged before; they stay as they are.
     pub broken: &'a HashSet<String>,
+    /// What is to be deleted by now.
+    pub due: &'a Arc<Due>,
 }
 
 impl Planner<'_> {
-    /// Segments first: they hinder queries most.
+    /// What has rows that are to be deleted comes first; then segments: they hinder queries most.
     pub fn next(&self) -> Option<Job> {
         let signals = [Signal::Logs, Signal::Metrics];
+        if let Some(job) = signals.into_iter().find_map(|signal| self.rewriting(signal)) {
+            return Some(job);
+        }
         signals.into_iter().find_map(|signal| self.segments(signal)).or_else(|| self.blocks())
     }
 
-    fn segments(&self, signal: Signal) -> Option<Job> {
+    /// Segments that stand side by side, of which the first has rows that are to be deleted; or a block that has some.
+    fn rewriting(&self, signal: Signal) -> Option<Job> {
+        if self.due.is_empty() {
+            return None;
+        }
+        let (all, barriers) = self.in_order(signal);
+        let first = all.iter().position(|s| self.may_merge(s) && self.due.is_in_segment(s));
+        if let Some(rest) = first.map(|first| &all[first..]) {
+            let beside = |s: &SegmentEntry| {
+                rest.first().is_some_and(|first| {
+                    self.window(s.created) == self.window(first.created)
+                        && !between(&barriers, first.place(), s.place())
+                })
+            };
+            let len = self.run(rest, |s| s.raw_bytes, |s| self.may_merge(s) && beside(s));
+            let segments = rest[..len].iter().map(|segment| Arc::clone(segment)).collect();
+            return Some(self.job(signal, Inputs { segments, blocks: Vec::new() }));
+        }
+        let mut blocks = self.catalog.blocks().filter(|b| b.signal == signal && !self.broken.contains(&b.name));
+        let block = blocks.find(|block| self.due.is_in_block(block))?;
+        Some(self.job(signal, Inputs { segments: Vec::new(), blocks: vec![block.clone()] }))
+    }
+
+    fn job(&self, signal: Signal, inputs: Inputs) -> Job {
+        Job { signal, inputs, due: self.due.clone() }
+    }
+
+    /// The segments of a signal, oldest rows first, and where blocks stand among them.
+    fn in_order(&self, signal: Signal) -> (Vec<&Arc<SegmentEntry>>, Vec<Place>) {
         let mut all: Vec<_> = self.catalog.segments().filter(|s| s.shard.signal == signal).collect();
         all.sort_by_key(|segment| segment.place());
-        let barriers = sorted(self.catalog.blocks().filter(|b| b.signal == signal).map(|b| b.place));
+        (all, sorted(self.catalog.blocks().filter(|b| b.signal == signal).map(|b| b.place)))
+    }
+
+    fn segments(&self, signal: Signal) -> Option<Job> {
+        let (all, barriers) = self.in_order(signal);
         let mut rest = all.as_slice();
         while let Some(first) = rest.first() {
             let beside = |s: &SegmentEntry| {
@@ -61,7 +101,7 @@ impl Planner<'_> {
             let is_full = rest.get(len).is_some_and(|next| self.may_merge(next));
             if run.len() >= self.settings.fan_in || (is_full && len > 1) || (len > 0 && self.is_over(first.created)) {
                 let segments = run.iter().map(|segment| Arc::clone(segment)).collect();
-                return Some(Job { signal, inputs: Inputs { segments, blocks: Vec::new() } });
+                return Some(self.job(signal, Inputs { segments, blocks: Vec::new() }));
             }
             rest = &rest[len.max(1)..];
         }
@@ -77,7 +117,7 @@ impl Planner<'_> {
             all.sort_by(|a, b| (a.place, &a.name).cmp(&(b.place, &b.name)));
             let segments = self.catalog.segments().filter(|s| s.shard.signal == signal && s.tenant(tenant).is_some());
             let blocks = self.run_of_blocks(signal, &all, &sorted(segments.map(|s| s.place())))?;
-            Some(Job { signal, inputs: Inputs { segments: Vec::new(), blocks } })
+            Some(self.job(signal, Inputs { segments: Vec::new(), blocks }))
         })
     }
 

@@ -17,6 +17,10 @@ pub struct Settings {
     /// How old a segment must be before it is merged: longer than the longest query.
     #[serde(with = "settings::duration")]
     pub segment_age: Duration,
+    /// How long rows of a delete request are only hidden, so that it can be taken back, before anything is rewritten
+    /// without them.
+    #[serde(with = "settings::duration")]
+    pub delete_delay: Duration,
     /// How many segments, or blocks of one tenant and level, are worth merging while more may come.
     pub fan_in: usize,
     /// Segments and blocks are merged within spans of so long. Once one is over, what is left of it is merged at last.
@@ -41,6 +45,7 @@ impl Default for Settings {
             interval: Duration::from_secs(10 * 60),
             grace: Duration::from_secs(60 * 60),
             segment_age: Duration::from_secs(60 * 60),
+            delete_delay: Duration::from_secs(60 * 60),
             fan_in: 8,
             window: Duration::from_secs(24 * 60 * 60),
             block_bytes: ByteSize::mib(512),

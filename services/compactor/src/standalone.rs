@@ -64,7 +64,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let mesh = joining.serve(Routes::default(), Router::new(), &start.node);
         let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
         let compute = start.node.compute().clone();
-        let compactor = Compactor::new(own.compactor, directory.control(), store, limits, compute);
+        let compactor = Compactor::new(own.compactor, directory.clone(), store, limits, compute);
         start.node.spawn("compactor", compactor.clone().run(start.node.stopping()));
         let served = start.serve(&mesh, directory.watch(), Router::new(), move |out| compactor.meters(out)).await;
         mesh.leave().await;

@@ -1,6 +1,7 @@
 //! The control group: a group like the shards', whose state machine is the catalog, the placement, the rulers' leases and
 //! the elections of replicas. Every ingester has a copy: the first ones vote, the others learn.
 
+pub(crate) mod deletes;
 mod elections;
 mod rules;
 mod state;

@@ -1,7 +1,7 @@
 //! The ingester: opens the log and every shard, and answers distributors, queriers and the control group's clients.
 
 use crate::append::{self, InFlight};
-use crate::control::Control;
+use crate::control::{Control, deletes};
 use crate::error::Error;
 use crate::flush::{self, Away, Counts, Flusher};
 use crate::keeper::Keeper;
@@ -279,11 +279,15 @@ impl Ingester {
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
             Signal::Logs => match inner.logs.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
+                Ok(shard) => {
+                    select::select(&shard, question, request.max_bytes, reads, &inner.compute, &inner.control).await
+                }
                 Err(error) => Err(error),
             },
             Signal::Metrics => match inner.metrics.find(shard) {
-                Ok(shard) => select::select(&shard, question, request.max_bytes, reads, &inner.compute).await,
+                Ok(shard) => {
+                    select::select(&shard, question, request.max_bytes, reads, &inner.compute, &inner.control).await
+                }
                 Err(error) => Err(error),
             },
         };
@@ -375,6 +379,10 @@ impl v1::control_server::Control for Ingester {
         let reply = self.inner.control.propose_catalog(command, !forwarded).await;
         let reply = reply.map_err(|e| e.status())?;
         Ok(Response::new(v1::ProposeReply { reply }))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteReply>, Status> {
+        deletes::commit(&self.inner.control, &request.into_inner().command).await.map(Response::new)
     }
 
     async fn placement(&self, request: Request<v1::PlacementRequest>) -> Result<Response<v1::PlacementReply>, Status> {

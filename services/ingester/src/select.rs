@@ -3,6 +3,7 @@
 //! An answer waits for its reader, message by message, so answers are bounded in number and not by a pool: a reader
 //! that takes its shards one after the other would otherwise wait for answers that wait for each other.
 
+use crate::control::Control;
 use crate::error::Error;
 use crate::shard::Shard;
 use crate::signal::{Head, Question, Reply};
@@ -29,6 +30,7 @@ pub async fn select<H: Head>(
     max_bytes: u64,
     reads: &Arc<Semaphore>,
     compute: &Compute,
+    control: &Control,
 ) -> Result<Messages, Error> {
     let Ok(Ok(permit)) = tokio::time::timeout(CONFIRM, reads.clone().acquire_owned()).await else {
         return Err(Error::Reads { shard: shard.id });
@@ -37,7 +39,9 @@ pub async fn select<H: Head>(
     confirmed.map_err(|source| Error::Consensus { shard: shard.id, source })?;
     let (flushed, applied, view) = shard.view()?;
     let (sender, receiver) = mpsc::channel(WAITING);
-    let first = Reply::View(v1::View { flushed: flushed.through, version: flushed.version, applied });
+    // What is to be deleted since then must be known to whoever reads this.
+    let version = flushed.version.max(control.catalog().deletes().changed());
+    let first = Reply::View(v1::View { flushed: flushed.through, version, applied });
     // The channel is empty and has room.
     let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
     if compute.is_inline() {

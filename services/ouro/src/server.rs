@@ -76,11 +76,12 @@ impl Roles {
         let directory = Directory::one(in_process(&ingester), ingester.control().table().borrow().clone());
         let leaders = Arc::new(Leaders::new(directory.clone()));
         let control = directory.control();
-        let distributor = Distributor::new(settings.distributor.clone(), limits.clone(), leaders, control.clone());
+        let distributor = Distributor::new(settings.distributor.clone(), limits.clone(), leaders, control);
         let (distributor, mut stopping) = (Arc::new(distributor), node.stopping());
         node.spawn("elections", distributor.clone().follow(async move { stopping.wait().await }));
         let querier = Querier::new(directory.clone(), None, store.clone(), limits.clone(), &settings.querier, node);
-        let compactor = Compactor::new(settings.compactor.clone(), control, store.clone(), limits.clone(), compute);
+        let compactor =
+            Compactor::new(settings.compactor.clone(), directory.clone(), store.clone(), limits.clone(), compute);
         node.spawn("compactor", compactor.clone().run(node.stopping()));
         let routes = distributor::router(distributor.clone()).merge(querier::router(querier.clone()));
         let ruler = Ruler::open(&settings.ruler, Door::InProcess(routes), directory.control(), limits, node)?;

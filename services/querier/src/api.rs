@@ -1,6 +1,7 @@
 //! The query APIs of Loki and Prometheus, to the letter of what their clients read.
 
 mod consistency;
+mod deletes;
 mod json;
 mod loki;
 mod loki_json;
@@ -22,6 +23,6 @@ pub fn failure(reason: Reason, text: String) -> Response {
 
 /// All query routes. Every one takes GET and POST.
 pub fn router(querier: Querier) -> Router {
-    let routes = Router::new().merge(loki::routes()).merge(prometheus::routes());
+    let routes = Router::new().merge(loki::routes()).merge(prometheus::routes()).merge(deletes::routes());
     routes.layer(from_fn(consistency::answer)).with_state(querier)
 }

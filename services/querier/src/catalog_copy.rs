@@ -54,6 +54,12 @@ impl CatalogCopy {
         self.fetch(version).await
     }
 
+    /// As the control group has it now, or had a moment ago.
+    pub async fn newest(&self) -> Result<Arc<Catalog>, QueryError> {
+        let _fetching = self.fetching.lock().await;
+        self.fetch(0).await
+    }
+
     /// From any ingester: one that does not answer costs a moment.
     async fn fetch(&self, at_least: u64) -> Result<Arc<Catalog>, QueryError> {
         let deadline = Instant::now() + DEADLINE;

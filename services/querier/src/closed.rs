@@ -1,7 +1,8 @@
 //! A time that is over for some tenants: no head has samples of it, so what the catalog names is all there is of it.
 //!
 //! A sample that comes late makes a head have something there again, and its flush makes a new object; so does a merge.
-//! The same objects therefore mean the same rows, for as long as retention does not reach them.
+//! The same objects, and the same delete requests, therefore mean the same rows, for as long as retention does not reach
+//! them.
 
 use crate::days::Past;
 use crate::error::QueryError;
@@ -9,6 +10,7 @@ use crate::federation::Rows;
 use crate::results::Objects;
 use crate::source::TenantRows;
 use catalog::Catalog;
+use deletes::Request;
 use model::{ShardId, Signal, TenantId, TimeRange};
 use std::sync::Arc;
 use transport::v1::{Oldest, What, select_reply::Reply};
@@ -26,6 +28,12 @@ impl Closed {
         let is_closed = self.range.contains(range.min) && self.range.contains(range.max);
         let objects = || self.catalog.objects(Signal::Metrics, tenant, range, &self.flushed).ok();
         is_closed.then(objects).flatten()
+    }
+
+    /// The delete requests that hide samples of a range.
+    pub fn hiding(&self, tenant: &TenantId, range: TimeRange) -> impl Iterator<Item = &Arc<Request>> {
+        // No head has anything here, so none has what was deleted.
+        self.catalog.deletes().hiding(tenant, Signal::Metrics, range, u64::MAX)
     }
 }
 
@@ -57,7 +65,9 @@ impl Past for Rows {
         let of = |rows: &TenantRows| {
             let closed = rows.closed.as_ref()?;
             let is_kept = rows.kept.of(Signal::Metrics, range) == range;
-            is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()
+            let mut objects = is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()?;
+            objects.extend(closed.hiding(&rows.tenant, range).map(|request| format!("without {}", request.id())));
+            Some(objects)
         };
         self.tenants().map(of).collect()
     }

@@ -20,7 +20,8 @@ const STEPS: i64 = 4;
 
 /// Rows of which a part is closed.
 pub trait Past: SeriesSource {
-    /// What all rows of a range are made of; `None` if it is not closed. The same objects mean the same rows.
+    /// What all rows of a range are made of, and which delete requests hide some; `None` if it is not closed. The same
+    /// names mean the same rows.
     fn objects(&self, range: TimeRange) -> Option<Objects>;
 }
 

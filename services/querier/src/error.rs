@@ -64,6 +64,12 @@ macro_rules! from_reasoned {
 
 from_reasoned!(block::Error, objects::Error, logs::Error, metrics::Error, logql::Error);
 
+impl From<hidden::Error> for QueryError {
+    fn from(error: hidden::Error) -> QueryError {
+        QueryError::bad(error.to_string())
+    }
+}
+
 impl From<transport::rows::Malformed> for QueryError {
     fn from(error: transport::rows::Malformed) -> QueryError {
         QueryError::new(Reason::Internal, error.to_string())

@@ -14,6 +14,7 @@ mod api;
 mod catalog_copy;
 mod closed;
 mod days;
+mod deletes;
 mod engine;
 mod error;
 mod federation;

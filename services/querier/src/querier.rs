@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use telemetry::Exposition;
 use tenancy::LimitTable;
+use transport::Link;
 use transport::v1::ranges_server::RangesServer;
 
 /// What sources read from.
@@ -21,6 +22,8 @@ pub struct Parts {
     pub heads: Heads,
     pub catalog: CatalogCopy,
     pub segments: Segments,
+    /// Leads to any ingester.
+    pub control: Link,
 }
 
 /// Cheap to clone.
@@ -60,6 +63,7 @@ impl Querier {
     ) -> Querier {
         let ranges = Ranges::new(store, settings, mesh);
         let parts = Parts {
+            control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(ranges.clone(), settings.open_segments),

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use telemetry::Exposition;
 
-/// The names of the objects that have all rows of some time, of each tenant, oldest first.
+/// The names of the objects that have all rows of some time, of each tenant, oldest first; then those of the delete
+/// requests that hide some.
 pub type Objects = Vec<Vec<String>>;
 
 /// What one day of an answer depends on, besides the rows.

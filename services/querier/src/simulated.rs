@@ -33,6 +33,7 @@ pub struct Read {
 impl Reader {
     pub fn new(directory: Directory, store: Store, settings: &Settings) -> Reader {
         let parts = Parts {
+            control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(Ranges::new(store, settings, None), settings.open_segments),

@@ -3,9 +3,11 @@
 //! The heads are asked first. Each says where it begins (`flushed`) and which version of the catalog knows the
 //! segments before that. With a catalog at least that new, the segments of a shard that start before its `flushed`, and
 //! all blocks, have exactly the rows that its head does not have; a block that has rows of a head means that the head
-//! was asked too long ago, and all are asked again.
+//! was asked too long ago, and all are asked again. The same catalog says which rows are hidden because they are to be
+//! deleted ([`crate::deletes`]).
 
 use crate::closed::Closed;
+use crate::deletes::{self, Shown};
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
@@ -19,6 +21,7 @@ use crate::shredded;
 use crate::tail::Begun;
 use catalog::{Catalog, Overtaken};
 use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
+use hidden::Hidden;
 use model::{Exemplar, Horizon, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -57,6 +60,8 @@ pub(crate) struct Snapshot {
     pub heads: Replies,
     pub objects: Vec<String>,
     catalog: Arc<Catalog>,
+    /// What of all these rows may not be shown.
+    pub hidden: Arc<Hidden>,
 }
 
 impl Snapshot {
@@ -136,7 +141,9 @@ impl TenantRows {
     ) -> Result<Result<Snapshot, Overtaken>, QueryError> {
         let Question { tenant, signal, range, .. } = *question;
         if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
-            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects, catalog: Arc::default() }));
+            let requests = self.closed.iter().flat_map(|closed| closed.hiding(tenant, range));
+            let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
+            return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects, catalog: Arc::default(), hidden }));
         }
         let heads = self.parts.heads.ask(question, &self.partial).await?;
         let version = heads.iter().map(|head| head.version).max().unwrap_or(0);
@@ -148,7 +155,10 @@ impl TenantRows {
         if let Some(begun) = &self.begun {
             begun.at(heads.iter().map(|head| (head.shard, head.applied)));
         }
-        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects, catalog }))
+        let asked = heads.iter().map(|head| head.version).min().unwrap_or(0);
+        let requests = catalog.deletes().hiding(tenant, signal, range, asked);
+        let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
+        Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects, catalog, hidden }))
     }
 
     /// The label sets that have rows within the range.
@@ -160,6 +170,7 @@ impl TenantRows {
     ) -> Result<HashSet<Labels>, QueryError> {
         let range = self.kept.of(signal, range);
         let snapshot = self.snapshot(&Question { signal, ..self.question(What::Series, matchers, range) })?;
+        let hidden = snapshot.hidden.clone();
         let mut all = HashSet::new();
         let mut add = |labels: Labels| {
             let bytes = labels.packed().len() + LABELS;
@@ -184,7 +195,7 @@ impl TenantRows {
             };
             found.into_iter().try_for_each(&mut add)?;
         }
-        Ok(all)
+        self.without_hidden(signal, matchers, range, &hidden, all)
     }
 
     /// The values of a label of metrics. Without matchers, segments answer from their label index alone.
@@ -197,6 +208,10 @@ impl TenantRows {
         let range = self.kept.of(Signal::Metrics, range);
         let mut values = HashSet::new();
         let snapshot = self.snapshot(&self.question(What::Series, matchers, range))?;
+        if !snapshot.hidden.is_empty() {
+            let series = self.series(Signal::Metrics, matchers, range)?;
+            return Ok(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
+        }
         for reply in snapshot.heads {
             if let Reply::Labels(packed) = reply? {
                 values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
@@ -242,6 +257,7 @@ impl TenantRows {
     ) -> Result<BTreeMap<Labels, Vec<Exemplar>>, QueryError> {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Exemplars, matchers, range))?;
+        let hidden = snapshot.hidden.clone();
         let mut all: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for object in &snapshot.objects {
             if let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? {
@@ -256,6 +272,10 @@ impl TenantRows {
                 all.entry(labels).or_default().extend(exemplars);
             }
         }
+        all.retain(|labels, exemplars| {
+            hidden.take_exemplars(labels, exemplars);
+            !exemplars.is_empty()
+        });
         let sizes = all.iter().map(|(labels, of)| labels.packed().len() + of.len() * size_of::<Exemplar>());
         self.reading.keep(sizes.sum())?;
         all.values_mut().for_each(|exemplars| exemplars.sort_by_key(|e| e.time));
@@ -276,18 +296,25 @@ impl TenantRows {
         Ok((all, charge))
     }
 
-    /// The heads' rows and the objects that a selection may have rows in, and what is wanted of the latter.
-    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection), QueryError> {
+    /// The heads' rows and the objects that a selection may have rows in, and what and how much is wanted of the latter.
+    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection, Option<usize>), QueryError> {
         let LogSelection { matchers, range, contains, lines, order, limit, horizon } = selection;
         let newest = *order == Order::Backward;
         let range = self.kept.of(Signal::Logs, *range);
         // Without a limit, heads give what comes first in that order first.
-        let limit = limit.or(horizon.as_ref().map(|_| usize::MAX));
+        let in_order = |limit: Option<usize>| limit.or(horizon.as_ref().map(|_| usize::MAX));
         let question = self.question(What::Rows, matchers, range);
-        let question = Question { signal: Signal::Logs, contains, limit, newest, ..question };
-        let lines = *lines || self.levels;
-        let wanted = logs::Selection { matchers: matchers.clone(), range, contains: contains.clone(), lines };
-        Ok((self.snapshot(&question)?, wanted))
+        let question = Question { signal: Signal::Logs, contains, limit: in_order(*limit), newest, ..question };
+        let mut snapshot = self.snapshot(&question)?;
+        let mut limit = *limit;
+        if limit.is_some() && snapshot.hidden.may_touch(matchers) {
+            // Lines that are hidden here would be missing from a limit.
+            limit = None;
+            snapshot = self.snapshot(&Question { limit: in_order(limit), ..question })?;
+        }
+        let lines = *lines || self.levels || snapshot.hidden.looks_at_lines();
+        let contains = contains.clone();
+        Ok((snapshot, logs::Selection { matchers: matchers.clone(), range, contains, lines }, limit))
     }
 
     fn pages_of<'a>(
@@ -333,7 +360,8 @@ impl SeriesSource for TenantRows {
         let (heads, charge) = TenantRows::series_of_heads(snapshot.heads)?;
         let charge = Arc::new(charge);
         let charged = |run| Box::new(charge.clone().during(run)) as SeriesIter<'_>;
-        Ok(runs::split(found, heads, range, ways)?.into_iter().map(charged).collect())
+        let runs = runs::split(found, heads, range, ways)?.into_iter().map(charged);
+        Ok(runs.map(|run| deletes::series(snapshot.hidden.clone(), run)).collect())
     }
 }
 
@@ -341,8 +369,9 @@ impl PageSource for TenantRows {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
         // Whoever reads on from here is to meet all rows.
         let horizon = selection.horizon.clone().filter(|_| self.begun.is_none());
-        let (order, limit) = (selection.order, selection.limit);
-        let (mut snapshot, wanted) = self.log_rows(selection)?;
+        let order = selection.order;
+        let (mut snapshot, wanted, limit) = self.log_rows(selection)?;
+        let hidden = snapshot.hidden.clone();
         if order == Order::Backward {
             snapshot.objects.reverse();
         }
@@ -367,6 +396,7 @@ impl PageSource for TenantRows {
             Some(begun) => begun.noting(pages, limit),
             None => pages,
         };
+        let pages = deletes::pages(hidden, pages);
         Ok(if self.levels { levels::added(pages, self.limits.clone()) } else { pages })
     }
 
@@ -380,19 +410,21 @@ impl PageSource for TenantRows {
             }
             return Ok(());
         }
-        let (snapshot, wanted) = self.log_rows(selection)?;
+        let (snapshot, wanted, _) = self.log_rows(selection)?;
+        let mut shown = Shown::new(snapshot.hidden, take);
         for (number, name) in (0..).zip(&snapshot.objects) {
             let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
-            if shredded::visit(&reader, &wanted, number, take).map_err(within(name))?.is_break() {
-                return Ok(());
+            if shredded::visit(&reader, &wanted, number, &mut |rows| shown.take(rows)).map_err(within(name))?.is_break()
+            {
+                return shown.ended();
             }
         }
         for page in pages_of_heads(snapshot.heads) {
-            if take(Rows::Lines(page?)).is_break() {
-                return Ok(());
+            if shown.take(Rows::Lines(page?)).is_break() {
+                break;
             }
         }
-        Ok(())
+        shown.ended()
     }
 }
 

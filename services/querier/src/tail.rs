@@ -23,6 +23,7 @@ use crate::querier::Querier;
 use crate::reading::Reading;
 use crate::source::TenantRows;
 use eval::source::{LogSelection, Order, PageIter, PageSource, SourceError};
+use hidden::Hidden;
 use logql::{Entry, Expr, Options, StreamEntries};
 use model::{Labels, LogPage, Matcher, ShardId, Signal, TimeRange};
 use node::Pool;
@@ -193,6 +194,13 @@ impl Tail {
             turn.pages.append(&mut found.pages);
         }
         turn.pages.append(&mut pages);
+        // As a query hides them; the head's version is that of the last request that it knows.
+        let catalog = rows.parts.catalog.at_least(head.version).await?;
+        let requests = catalog.deletes().hiding(&rows.tenant, Signal::Logs, TimeRange::ALL, head.version);
+        let hidden = Hidden::of(requests.map(|request| &**request))?;
+        if !hidden.is_empty() {
+            turn.pages = std::mem::take(&mut turn.pages).into_iter().map(|page| hidden.shown(page)).collect();
+        }
         turn.is_more |= is_more;
         self.places.insert(head.shard, through.max(place));
         Ok(())

@@ -32,7 +32,7 @@ async fn ask(client: &Client, parameters: &str, headers: &[(&str, &str)]) -> (Va
 
 #[tokio::test]
 async fn days_that_are_over_are_kept_until_something_comes_late() {
-    let home = home("[limits]\nout_of_order_window = \"7d\"\n");
+    let home = home("[limits]\nout_of_order_window = \"7d\"\ndeletion = true\n");
     let process = home.start();
     let client = process.client();
     let today = now_ms() / DAY * DAY;
@@ -56,6 +56,17 @@ async fn days_that_are_over_are_kept_until_something_comes_late() {
     client.flush().await;
     check(48, "late and flushed").await;
     check(72, "kept again").await;
+    // What is deleted is not in an answer that was kept.
+    let (before, _) = ask(&client, &range, &[]).await;
+    let late = (today - 2 * DAY + 2 * STEP) / 1000;
+    let path = format!(
+        "/prometheus/api/v1/admin/tsdb/delete_series?match[]=kept%7Bseries%3D%22late%22%7D&start={late}&end={late}"
+    );
+    client.send("POST", &path, &[("x-scope-orgid", "a")], "").await.expect("an answer").is("a request", 204, &[]);
+    check(48, "deleted").await;
+    check(72, "deleted and kept").await;
+    let (after, _) = ask(&client, &range, &[]).await;
+    assert!(before != after && before.to_string().contains("\"101\"") && !after.to_string().contains("\"101\""));
     let opened = client.meter("ouro_querier_result_days_found_total").await;
     assert!(opened >= 9.0, "{opened}");
 }

@@ -64,6 +64,8 @@ pub struct Limits {
     pub discover: DiscoverySettings,
     /// `limits.retention`: how long rows are kept.
     pub retention: RetentionSettings,
+    /// `limits.deletion`: whether the tenant may have rows deleted before they have passed their retention.
+    pub deletion: bool,
     /// `limits.query_memory`: bytes that one query may hold.
     pub query_memory: ByteSize,
     /// `limits.query_timeout`: how long one query may run.
@@ -131,6 +133,7 @@ impl Default for Limits {
             otlp: OtlpSettings::default(),
             discover: DiscoverySettings::default(),
             retention: RetentionSettings::default(),
+            deletion: false,
             query_memory: ByteSize::mib(1024),
             query_timeout: Duration::from_secs(120),
             max_query_range: None,

@@ -7,17 +7,19 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 20] = [
+const RULES: [(&str, &[Role]); 21] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
     ("/ouro.v1.Groups/Change", &[Ingester]),
     ("/ouro.v1.Ingest/Append", &[Distributor]),
     ("/ouro.v1.Ingest/Flush", &[Distributor, Querier, Ingester]),
-    ("/ouro.v1.Read/", &[Querier]),
+    // Compactors ask whether heads still have rows that are to be deleted.
+    ("/ouro.v1.Read/", &[Querier, Compactor]),
     ("/ouro.v1.Ranges/", &[Querier]),
     ("/ouro.v1.Control/Catalog", &[Ingester, Querier, Compactor]),
     ("/ouro.v1.Control/Propose", &[Ingester, Compactor]),
+    ("/ouro.v1.Control/Delete", &[Ingester, Querier]),
     ("/ouro.v1.Control/Placement", ALL),
     ("/ouro.v1.Rules/", &[Ingester, Ruler]),
     ("/ouro.v1.Elections/", &[Ingester, Distributor]),
@@ -53,6 +55,9 @@ mod tests {
             (Compactor, "/ouro.v1.Ranges/Read", false),
             (Compactor, "/ouro.v1.Control/Propose", true),
             (Distributor, "/ouro.v1.Control/Propose", false),
+            (Querier, "/ouro.v1.Control/Propose", false),
+            (Querier, "/ouro.v1.Control/Delete", true),
+            (Distributor, "/ouro.v1.Control/Delete", false),
             (Ingester, "/ouro.v1.Raft/Send", true),
             (Compactor, "/ouro.v1.Raft/Send", false),
             (Ruler, "/prometheus/api/v1/query", true),

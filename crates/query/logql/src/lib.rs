@@ -34,6 +34,7 @@ pub mod template;
 pub use ast::Expr;
 pub use entries::{Entry, StreamEntries, entries};
 pub use error::{Error, ParseError};
+pub use line_filter::LineTest;
 pub use metric::{instant, range};
 pub use options::Options;
 pub use parse::parse;

@@ -10,7 +10,7 @@ use regex::Regex;
 
 /// A compiled line filter.
 #[derive(Debug)]
-pub(crate) struct LineTest {
+pub struct LineTest {
     negative: bool,
     any: Vec<Test>,
 }
@@ -25,7 +25,8 @@ enum Test {
 }
 
 impl LineTest {
-    pub(crate) fn new(filter: &LineFilter) -> Result<LineTest, String> {
+    /// The error is the text for whoever wrote the filter.
+    pub fn new(filter: &LineFilter) -> Result<LineTest, String> {
         let test = |alternative: &LineMatch| {
             Ok(match (alternative, filter.op) {
                 (LineMatch::Ip(text), _) => Test::Ip(IpPattern::parse(text)?),
@@ -52,7 +53,8 @@ impl LineTest {
         }
     }
 
-    pub(crate) fn keeps(&self, line: &str) -> bool {
+    /// Whether a line passes.
+    pub fn keeps(&self, line: &str) -> bool {
         let found = self.any.iter().any(|test| match test {
             Test::Contains(finder) => finder.find(line.as_bytes()).is_some(),
             Test::Matches(regex) => regex.is_match(line),

@@ -3,6 +3,7 @@
 
 use crate::entry::{BlockEntry, SegmentEntry};
 use crate::lease::Lease;
+use model::TenantId;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +23,20 @@ pub enum Command {
     Lease { holder: String, epoch: u64, renewal: u64 },
     /// Blocks take the place of segments and blocks, all at once or not at all. Taken only under the lease of this
     /// epoch, and only if no row could be lost, seen twice, or change its place among others by it.
-    Replace { epoch: u64, removed: Vec<String>, added: Vec<BlockEntry> },
+    Replace {
+        epoch: u64,
+        removed: Vec<String>,
+        added: Vec<BlockEntry>,
+        /// The delete requests whose rows were left out. Taken only if none of them was taken back.
+        #[serde(default)]
+        without: Vec<(TenantId, u64)>,
+    },
+    /// A command of the delete requests; under the lease of this epoch, if there is one.
+    Delete {
+        command: deletes::Command,
+        #[serde(default)]
+        epoch: Option<u64>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +48,10 @@ pub enum Reply {
     Taken { through: u64, version: u64 },
     /// The lease as it is now, and the version that the catalog has. It is the asker's if it names the asker.
     Lease { lease: Lease, version: u64 },
+    /// A delete request that was followed is taken back.
+    Withdrawn,
+    /// What the delete requests answer, and the version that the catalog has.
+    Delete { reply: deletes::Reply, version: u64 },
     /// The lease has another epoch by now: whoever asked must stop.
     Fenced { epoch: u64 },
     /// The command cannot be read or done; the text says why.

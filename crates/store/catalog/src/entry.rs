@@ -74,6 +74,9 @@ pub struct BlockEntry {
     /// The shards whose segments went in, ascending, and the last log index of each. Who reads this block must not also
     /// read these entries from a head.
     pub flushed: Vec<(ShardId, u64)>,
+    /// The open delete requests of which it has no rows, by their versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<u64>,
 }
 
 impl BlockEntry {

@@ -4,11 +4,12 @@ use crate::command::{Command, Reply};
 use crate::entry::{BlockEntry, SegmentEntry, ShardEntry};
 use crate::lease::Lease;
 use crate::replace;
+use deletes::Deletes;
 use model::ShardId;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
-/// All segments and blocks, how far each shard was flushed, and who may merge. Clones share the entries.
+/// All segments and blocks, how far each shard was flushed, who may merge, and what is to be deleted. Clones share the entries.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Catalog {
     version: u64,
@@ -18,6 +19,8 @@ pub struct Catalog {
     blocks: BTreeMap<String, Arc<BlockEntry>>,
     #[serde(default)]
     lease: Lease,
+    #[serde(default)]
+    deletes: Deletes,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,10 @@ impl Catalog {
         &self.lease
     }
 
+    pub fn deletes(&self) -> &Deletes {
+        &self.deletes
+    }
+
     /// Every shard that was ever flushed.
     pub fn shards(&self) -> impl Iterator<Item = (ShardId, ShardEntry)> {
         self.shards.iter().copied()
@@ -70,23 +77,31 @@ impl Catalog {
     pub fn apply(&mut self, command: &[u8]) -> Reply {
         match serde_json::from_slice(command) {
             Ok(Command::Add { segment }) => self.add(segment),
-            Ok(Command::Remove { epoch: Some(epoch), .. } | Command::Replace { epoch, .. })
-                if !self.lease.is_under(epoch) =>
-            {
-                Reply::Fenced { epoch: self.lease.epoch }
-            }
+            Ok(
+                Command::Remove { epoch: Some(epoch), .. }
+                | Command::Replace { epoch, .. }
+                | Command::Delete { epoch: Some(epoch), .. },
+            ) if !self.lease.is_under(epoch) => Reply::Fenced { epoch: self.lease.epoch },
             Ok(Command::Remove { names, .. }) => {
                 self.remove(&names);
                 self.changed()
             }
-            Ok(Command::Replace { removed, added, .. }) => match replace::check(self, &removed, &added) {
+            Ok(Command::Replace { without, .. }) if !self.deletes.are_open(&without) => Reply::Withdrawn,
+            Ok(Command::Replace { removed, added, without, .. }) => match replace::check(self, &removed, &added) {
                 Ok(()) => {
                     self.remove(&removed);
                     self.blocks.extend(added.into_iter().map(|block| (block.name.clone(), Arc::new(block))));
+                    self.deletes.begin(&without, self.version + 1);
                     self.changed()
                 }
                 Err(why) => Reply::Refused { why },
             },
+            Ok(Command::Delete { command, .. }) => {
+                let before = self.deletes.changed();
+                let reply = self.deletes.apply(command, self.version + 1);
+                self.version = if self.deletes.changed() == before { self.version } else { self.version + 1 };
+                Reply::Delete { reply, version: self.version }
+            }
             Ok(Command::Lease { holder, epoch, renewal }) => {
                 // No reader cares, so the version stays.
                 self.lease.ask(holder, epoch, renewal);

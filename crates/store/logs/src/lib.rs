@@ -26,7 +26,7 @@ mod view;
 pub use error::Error;
 pub use frozen::{Frozen, Parts};
 pub use head::{Counts, Head, Payload, Stats};
-pub use merge::Merge;
+pub use merge::{Keep, Merge};
 pub use reader::{Pages, Reader, RowPart, Taken};
 pub use selection::Selection;
 pub use settings::Settings;

@@ -17,12 +17,16 @@ use std::collections::BinaryHeap;
 /// A part ends when it takes so many bytes, however well or badly its lines compress.
 const MAX_ENCODED: u64 = 128 << 20;
 
+/// Takes rows out of a page that are not to be kept.
+pub type Keep = Box<dyn Fn(LogPage) -> LogPage + Send>;
+
 /// The parts that a merge makes, each encoded when it is asked for. After an error there are no more.
 pub struct Merge {
     tenant: TenantId,
     settings: Settings,
     part_bytes: u64,
     range: TimeRange,
+    keep: Option<Keep>,
     sources: Vec<Source>,
     /// Sources by the stream that comes next in them, the least first; and those in the stream that is being merged, by time.
     by_stream: BinaryHeap<Reverse<(Labels, usize)>>,
@@ -63,12 +67,19 @@ impl Merge {
             settings: settings.clone(),
             part_bytes,
             range,
+            keep: None,
             sources,
             by_stream,
             by_time: BinaryHeap::new(),
             stream: None,
             encoder: Some(Encoder::take()?),
         })
+    }
+
+    /// Every page goes through `keep` before it is merged.
+    pub fn keeping(mut self, keep: Keep) -> Merge {
+        self.keep = Some(keep);
+        self
     }
 
     fn part(&mut self, encoder: &mut Encoder) -> Result<Option<Part>, Error> {
@@ -121,7 +132,7 @@ impl Merge {
     /// Puts a source where its next row belongs.
     fn put_back(&mut self, number: usize) -> Result<(), Error> {
         let source = &mut self.sources[number];
-        if !source.load(self.range)? {
+        if !source.load(self.range, self.keep.as_ref())? {
             source.page = LogPage::new(Labels::empty());
             source.pages = None;
         } else if self.stream.as_ref() == Some(&source.page.labels) {
@@ -145,12 +156,18 @@ impl Source {
     }
 
     /// Makes sure that there is a next row; false when there is none.
-    fn load(&mut self, range: TimeRange) -> Result<bool, Error> {
+    fn load(&mut self, range: TimeRange, keep: Option<&Keep>) -> Result<bool, Error> {
         let pages =
             self.pages.get_or_insert_with(|| self.reader.group(self.group, &Selection { range, ..Selection::all() }));
         while self.at >= self.page.len() {
             match pages.next() {
-                Some(page) => (self.page, self.at) = (page?, 0),
+                Some(page) => {
+                    self.page = match keep {
+                        Some(keep) => keep(page?),
+                        None => page?,
+                    };
+                    self.at = 0;
+                }
                 None => return Ok(false),
             }
         }

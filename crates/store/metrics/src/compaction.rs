@@ -20,6 +20,9 @@ use std::vec::IntoIter;
 /// A part ends when it takes so many bytes, however well or badly its samples compress.
 const MAX_ENCODED: usize = 128 << 20;
 
+/// Takes samples and exemplars out of a series that are not to be kept.
+pub type Keep = Box<dyn Fn(&mut Series, &mut Vec<Exemplar>) + Send>;
+
 /// The parts that a merge makes, each encoded when it is asked for. After an error there are no more.
 pub struct Compaction {
     tenant: TenantId,
@@ -30,6 +33,7 @@ pub struct Compaction {
     exemplars: Peekable<IntoIter<(Labels, Vec<Exemplar>)>>,
     /// All of it is in the first part.
     metadata: BTreeSet<Metadata>,
+    keep: Option<Keep>,
     tools: Option<Tools>,
 }
 
@@ -64,24 +68,39 @@ impl Compaction {
             series: Merge::new(sources).peekable(),
             exemplars: exemplars.into_iter().peekable(),
             metadata,
+            keep: None,
             tools: Some(Tools::new(settings)?),
         })
+    }
+
+    /// Every series goes through `keep` once it is merged.
+    pub fn keeping(self, keep: Keep) -> Compaction {
+        Compaction { keep: Some(keep), ..self }
     }
 
     fn is_done(&mut self) -> bool {
         self.metadata.is_empty() && self.series.peek().is_none() && self.exemplars.peek().is_none()
     }
 
-    fn part(&mut self, tools: Tools) -> Result<Part, Error> {
+    /// `None` if nothing was kept.
+    fn part(&mut self, tools: Tools) -> Result<Option<Part>, Error> {
         let mut encoder = Encoder::with(tools, &self.settings);
+        let mut is_empty = self.metadata.is_empty();
         std::mem::take(&mut self.metadata).into_iter().for_each(|metadata| encoder.push_metadata(metadata));
         while encoder.raw_bytes() < self.part_bytes && encoder.bytes() < MAX_ENCODED {
-            let Some((series, exemplars)) = self.next_series()? else { break };
+            let Some((mut series, mut exemplars)) = self.next_series()? else { break };
+            if let Some(keep) = &self.keep {
+                keep(&mut series, &mut exemplars);
+                if series.is_empty() && exemplars.is_empty() {
+                    continue;
+                }
+            }
+            is_empty = false;
             encoder.push(&series, &exemplars)?;
         }
         let (part, tools) = encoder.finish_and_keep(self.tenant.clone())?;
         self.tools = Some(tools);
-        Ok(part)
+        Ok((!is_empty).then_some(part))
     }
 
     /// The next series with its exemplars; some have nothing else.
@@ -107,7 +126,7 @@ impl Iterator for Compaction {
             return None;
         }
         let tools = self.tools.take()?;
-        Some(self.part(tools))
+        self.part(tools).transpose()
     }
 }
 

@@ -21,7 +21,7 @@ mod settings;
 mod symbols;
 mod view;
 
-pub use compaction::Compaction;
+pub use compaction::{Compaction, Keep};
 pub use error::Error;
 pub use frozen::{Frozen, Parts};
 pub use head::{Admission, Bounds, Head, Outcome, Refusal, Stats, Why};

@@ -22,6 +22,10 @@ impl v1::control_server::Control for Group {
         Err(Status::unimplemented("nobody asks"))
     }
 
+    async fn delete(&self, _: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteReply>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
     async fn placement(&self, _: Request<v1::PlacementRequest>) -> Result<Response<v1::PlacementReply>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }

@@ -20,7 +20,8 @@ fn settings() -> Settings {
 /// The log indexes after which the segments of the next job begin.
 fn segments(catalog: &Catalog, now: i64) -> Vec<u64> {
     let (settings, broken) = (settings(), HashSet::new());
-    let job = Planner { catalog, settings: &settings, now, broken: &broken }.segments(Signal::Logs);
+    let job =
+        Planner { catalog, settings: &settings, now, broken: &broken, due: &Arc::default() }.segments(Signal::Logs);
     job.map(|job| job.inputs.segments.iter().map(|s| s.after).collect()).unwrap_or_default()
 }
 
@@ -52,7 +53,9 @@ fn what_is_broken_stays_and_hinders_nobody() {
     let (mut catalog, settings) = (written(&[0, 1, 2, 3, 4, 5, 6]), settings());
     let name = |catalog: &Catalog, after| catalog.segments().find(|s| s.after == after).expect("there").name.clone();
     let broken = HashSet::from([name(&catalog, 3)]);
-    let next = |catalog: &Catalog| Planner { catalog, settings: &settings, now: 5000, broken: &broken }.next();
+    let next = |catalog: &Catalog| {
+        Planner { catalog, settings: &settings, now: 5000, broken: &broken, due: &Arc::default() }.next()
+    };
     for want in [[0, 1, 2], [4, 5, 6]] {
         let job = next(&catalog).expect("a job");
         assert_eq!(job.inputs.segments.iter().map(|s| s.after).collect::<Vec<_>>(), want);
@@ -80,7 +83,9 @@ fn a_row_is_written_again_three_times_at_most() {
                 catalog::Reply::Done { .. }
             ));
         }
-        while let Some(job) = (Planner { catalog: &catalog, settings: &settings, now, broken: &broken }).next() {
+        while let Some(job) =
+            (Planner { catalog: &catalog, settings: &settings, now, broken: &broken, due: &Arc::default() }).next()
+        {
             rewritten += job.inputs.segments.len() + job.inputs.blocks.len();
             catalog = replaced(catalog, &job);
         }
@@ -98,7 +103,7 @@ fn large_blocks_stay_as_they_are() {
     let catalog = names.iter().fold(base, |catalog, name| block(catalog, "a", &[name]));
     let next = |block_bytes, now| {
         let (settings, broken) = (Settings { block_bytes: ByteSize(block_bytes), ..settings() }, HashSet::new());
-        let job = Planner { catalog: &catalog, settings: &settings, now, broken: &broken }.next();
+        let job = Planner { catalog: &catalog, settings: &settings, now, broken: &broken, due: &Arc::default() }.next();
         job.map_or(0, |job| job.inputs.blocks.len())
     };
     assert_eq!(next(22, 10), 4);

@@ -8,6 +8,7 @@ mod read;
 mod status;
 mod tail;
 
+pub use self::read::failure;
 use self::read::{Answered, Read, check_range, options, parse, respond, rows_for, rows_for_whole, selector};
 use crate::api::json;
 use crate::api::loki_json::{self, Stats};

@@ -1,6 +1,7 @@
 //! However rows are spread over shards, heads, segments and blocks, and in whatever order they came: queries answer what
 //! they answer over all rows in one place.
 
+mod deleted;
 #[path = "../../../../crates/query/logql/tests/source/memory.rs"]
 mod memory;
 #[path = "../../../../crates/query/logql/tests/agreement/random.rs"]

@@ -52,12 +52,13 @@ fn block(catalog: &Catalog, name: &str, owner: &str, removed: &[&str]) -> BlockE
         min: 0,
         max: 9,
         flushed: inputs.flushed(),
+        without: Vec::new(),
     }
 }
 
 fn replace(catalog: &mut Catalog, removed: &[&str], added: Vec<BlockEntry>) -> Reply {
     let removed = removed.iter().map(|name| (*name).to_owned()).collect();
-    catalog.apply(&Command::Replace { epoch: 1, removed, added }.encode())
+    catalog.apply(&Command::Replace { epoch: 1, removed, added, without: Vec::new() }.encode())
 }
 
 fn names(catalog: &Catalog, owner: &str, heads: &[(u32, u64)]) -> Result<Vec<String>, Overtaken> {
@@ -131,7 +132,7 @@ fn an_old_epoch_changes_nothing() {
     let before = catalog.clone();
     assert_eq!(replace(&mut catalog, &["0-0"], added.clone()), Reply::Fenced { epoch: 2 });
     catalog.apply(&Command::Lease { holder: String::new(), epoch: 2, renewal: 0 }.encode());
-    let command = Command::Replace { epoch: 3, removed: vec!["0-0".into()], added };
+    let command = Command::Replace { epoch: 3, removed: vec!["0-0".into()], added, without: Vec::new() };
     assert_eq!(catalog.apply(&command.encode()), Reply::Fenced { epoch: 3 }, "nobody has the lease");
     assert_eq!((catalog.segments().count(), catalog.version()), (1, before.version()));
 }

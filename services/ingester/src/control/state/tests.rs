@@ -61,13 +61,27 @@ fn any_catalog_command() -> impl Strategy<Value = Vec<u8>> {
         min: 0,
         max: 9,
         flushed: vec![(shard, through)],
+        without: Vec::new(),
     });
+    let tenant = TenantId::anonymous();
+    let delete = prop_oneof![
+        (any_name(), any::<i64>(), any::<i64>()).prop_map(move |(query, start, end)| {
+            let (tenant, signal) = (TenantId::anonymous(), Signal::Logs);
+            deletes::Command::Ask { tenant, signal, query, start, end, created: 0 }
+        }),
+        (0..9u64, any::<bool>()).prop_map(|(request, force)| {
+            let (tenant, signal) = (TenantId::anonymous(), Signal::Logs);
+            deletes::Command::Cancel { tenant, signal, request, force }
+        }),
+        (0..9u64).prop_map(move |request| deletes::Command::Finish { done: vec![(tenant.clone(), request)] }),
+    ];
     let command = prop_oneof![
+        2 => (delete, prop::option::of(0..3u64)).prop_map(|(command, epoch)| Command::Delete { command, epoch }),
         4 => segment.prop_map(|segment| Command::Add { segment }),
         1 => (names(), prop::option::of(0..3u64)).prop_map(|(names, epoch)| Command::Remove { names, epoch }),
         1 => (any_name(), 0..3u64, 0..3u64).prop_map(|(holder, epoch, renewal)| Command::Lease { holder, epoch, renewal }),
         2 => (0..3u64, names(), prop::collection::vec(block, 0..3))
-            .prop_map(|(epoch, removed, added)| Command::Replace { epoch, removed, added }),
+            .prop_map(|(epoch, removed, added)| Command::Replace { epoch, removed, added, without: Vec::new() }),
     ];
     command.prop_map(|command| command.encode())
 }

@@ -14,6 +14,7 @@ use block::{BlockMeta, Part, Segment, SegmentMeta};
 use bytes::Bytes;
 use catalog::{BlockEntry, Catalog, Command, Inputs, Name, Place, Reply, SegmentEntry, TenantEntry};
 use futures::stream;
+use hidden::Hidden;
 use mesh::Directory;
 use model::{ByteSize, ShardCounts, ShardId, Signal, TenantId, TimeRange};
 use node::Node;
@@ -112,6 +113,7 @@ impl World {
         let settings = Settings { catalog_age: Duration::ZERO, ..Settings::default() };
         let _within = RUNTIME.enter();
         let parts = Parts {
+            control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory.clone(), settings.catalog_age),
             segments: Segments::new(Ranges::new(store.clone(), &settings, None), settings.open_segments),
@@ -217,9 +219,23 @@ impl World {
         // What a head still has is left alone, as the compactor's grace sees to.
         let run = all.into_iter().skip(first).take(count).take_while(|(_, _, dropped)| *dropped);
         let names: Vec<String> = run.map(|(_, name, _)| name).collect();
-        if names.len() < 2 {
-            return;
+        if names.len() >= 2 {
+            self.replace(&mut state, names, part_bytes);
         }
+    }
+
+    /// Writes every object again, alone.
+    pub fn rewrite(&self) {
+        let mut state = self.ingesters.lock();
+        let segments = state.catalog.segments().map(|segment| segment.name.clone());
+        let names: Vec<String> = segments.chain(state.catalog.blocks().map(|block| block.name.clone())).collect();
+        names.into_iter().for_each(|name| self.replace(&mut state, vec![name], u64::MAX));
+    }
+
+    /// As the compactor does it, without the rows that are to be deleted.
+    fn replace(&self, state: &mut State, names: Vec<String>, part_bytes: u64) {
+        let asked: Vec<_> = state.catalog.deletes().open().map(|(_, request)| request.clone()).collect();
+        let hidden = Hidden::of(asked.iter().map(|request| &**request)).expect("reads");
         let inputs = Inputs::named(&state.catalog, &names).expect("all are there");
         let _within = RUNTIME.enter();
         let open = |name: &String| Segment::open(self.store.object(name)).expect("opens").part(&tenant());
@@ -229,13 +245,15 @@ impl World {
             Signal::Logs => {
                 let readers: Vec<_> = sections.map(|s| logs::Reader::open(s).expect("opens")).collect();
                 let merge = logs::Merge::new(tenant(), &readers, TimeRange::ALL, part_bytes, &logs_settings());
-                merge.expect("begins").collect::<Result<_, _>>().expect("merges")
+                let merge = merge.expect("begins").keeping(Box::new(move |page| hidden.shown(page)));
+                merge.collect::<Result<_, _>>().expect("merges")
             }
             Signal::Metrics => {
                 let readers: Vec<_> = sections.map(|s| Arc::new(metrics::Reader::open(s).expect("opens"))).collect();
                 let range = TimeRange::ALL;
                 let merge = metrics::Compaction::new(tenant(), &readers, range, part_bytes, &metrics_settings());
-                merge.expect("begins").collect::<Result<_, _>>().expect("merges")
+                let merge = merge.expect("begins").keeping(Box::new(move |series, _| hidden.take_from(series)));
+                merge.collect::<Result<_, _>>().expect("merges")
             }
         };
         let mut added = Vec::new();
@@ -267,10 +285,13 @@ impl World {
                 min,
                 max,
                 flushed: flushed.clone(),
+                without: asked.iter().map(|request| request.version).collect(),
             });
             self.put(&name, data);
         }
-        let replaced = state.catalog.apply(&Command::Replace { epoch: EPOCH, removed: names, added }.encode());
+        let without = asked.iter().map(|request| (tenant(), request.version)).collect();
+        let replace = Command::Replace { epoch: EPOCH, removed: names, added, without };
+        let replaced = state.catalog.apply(&replace.encode());
         assert!(matches!(replaced, Reply::Done { .. }), "{replaced:?}");
     }
 
@@ -288,11 +309,22 @@ impl Shard {
     }
 
     /// As an ingester answers.
-    fn select(&self, request: v1::SelectRequest) -> Vec<Rows> {
+    fn select(&self, request: v1::SelectRequest, changed: u64) -> Vec<Rows> {
         let (tenant, range) = (tenant(), TimeRange::new(request.min_time, request.max_time));
-        let matchers = rows::read_matchers(request.matchers).expect("matchers");
-        let mut replies =
-            vec![Rows::View(v1::View { flushed: self.flushed.0, version: self.flushed.1, applied: self.applied })];
+        let matchers = rows::read_matchers(request.matchers.clone()).expect("matchers");
+        let mut replies = vec![Rows::View(v1::View {
+            flushed: self.flushed.0,
+            version: self.flushed.1.max(changed),
+            applied: self.applied,
+        })];
+        if request.what() == v1::What::Series {
+            let found = match &self.head {
+                Head::Logs(head) => head.snapshot().series(&tenant, &matchers, range),
+                Head::Metrics(head) => head.snapshot().series(&tenant, &matchers, range),
+            };
+            replies.extend(found.iter().map(rows::labels_reply));
+            return replies;
+        }
         match &self.head {
             Head::Logs(head) => {
                 let selection = logs::Selection { matchers, range, contains: request.contains, lines: true };
@@ -319,7 +351,32 @@ impl Shard {
     }
 }
 
+impl World {
+    /// Has rows deleted; gives the request's version.
+    pub fn ask(&self, query: &str, range: TimeRange) -> u64 {
+        let (signal, query) = (self.signal, query.to_owned());
+        let (start, end) = (range.min, range.max);
+        let ask = deletes::Command::Ask { tenant: tenant(), signal, query, start, end, created: 0 };
+        self.ingesters.delete(ask).version
+    }
+
+    /// Nothing has rows of a request any more.
+    pub fn finish(&self, request: u64) {
+        self.ingesters.delete(deletes::Command::Finish { done: vec![(tenant(), request)] });
+    }
+}
+
 impl Ingesters {
+    fn delete(&self, command: deletes::Command) -> v1::DeleteReply {
+        match self.lock().catalog.apply(&Command::Delete { command, epoch: None }.encode()) {
+            Reply::Delete { reply, version } => {
+                let reply = serde_json::to_vec(&reply).expect("writes").into();
+                v1::DeleteReply { reply, version }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("nobody panicked")
     }
@@ -341,7 +398,10 @@ impl Read for Ingesters {
     async fn select(&self, request: Request<v1::SelectRequest>) -> Result<Response<Self::SelectStream>, Status> {
         let request = request.into_inner();
         let shard = rows::shard_id(request.shard).expect("a shard");
-        let replies = self.lock().shards[shard.index as usize].select(request);
+        let state = self.lock();
+        let changed = state.catalog.deletes().changed();
+        let replies = state.shards[shard.index as usize].select(request, changed);
+        drop(state);
         let replies: Vec<_> = replies.into_iter().map(|reply| Ok(v1::SelectReply { reply: Some(reply) })).collect();
         Ok(Response::new(stream::iter(replies)))
     }
@@ -356,6 +416,11 @@ impl Control for Ingesters {
 
     async fn propose(&self, _: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeReply>, Status> {
         Err(Status::unimplemented("nobody proposes"))
+    }
+
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteReply>, Status> {
+        let command = serde_json::from_slice(&request.into_inner().command).expect("a command");
+        Ok(Response::new(self.delete(command)))
     }
 
     async fn placement(&self, _: Request<v1::PlacementRequest>) -> Result<Response<v1::PlacementReply>, Status> {
