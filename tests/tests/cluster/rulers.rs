@@ -5,7 +5,7 @@ use model::Role;
 use ouro_tests::client::until;
 use ouro_tests::members::{Members, Running, Shape};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TENANT: &str = "ruled";
 const GROUPS: usize = 12;
@@ -100,21 +100,21 @@ async fn check(members: &Members, what: &str) {
         assert_eq!(values.len(), 1, "{what}: an alert began again: {series}");
     }
     // Once it fires, it is pending no more.
-    let begun = |series: &[Value], first: bool| -> Vec<(String, i64)> {
+    let begun = |series: &[Value], first: bool| -> BTreeMap<String, i64> {
         let edge = |one: &Value| {
             let samples = samples(one);
             let edge = if first { samples.first() } else { samples.last() };
             (one["metric"]["n"].as_str().expect("a label").to_owned(), edge.expect("a sample").0)
         };
-        let mut edges: Vec<_> = series.iter().map(edge).collect();
-        edges.sort();
-        edges
+        series.iter().map(edge).collect()
     };
     let pending = begun(&ask(members, r#"ALERTS{alertstate="pending"}[30m]"#).await, false);
     let firing = begun(&ask(members, r#"ALERTS{alertstate="firing"}[30m]"#).await, true);
-    assert_eq!((pending.len(), firing.len()), (GROUPS, GROUPS), "{what}");
-    for ((n, last), (_, first)) in pending.iter().zip(&firing) {
-        assert!(last < first, "{what}: alert {n} was pending at {last} and fired from {first} on");
+    assert_eq!(firing.len(), GROUPS, "{what}");
+    // While shards have no leader yet, nothing can be written: an alert may be past its two seconds by then.
+    for (n, last) in &pending {
+        let first = firing[n];
+        assert!(*last < first, "{what}: alert {n} was pending at {last} and fired from {first} on");
     }
 }
 
