@@ -11,7 +11,7 @@ use eval::{
     value::{SampleValue, Value},
 };
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME};
-use ouro_promql::{Options, instant, parse, print::pretty, range, reach};
+use ouro_promql::{Options, Spare, instant, parse, print::pretty, range, reach};
 use proptest::prelude::*;
 use std::{
     cell::Cell,
@@ -124,6 +124,35 @@ fn source() -> impl Strategy<Value = Source> {
     random::all_series().prop_map(Source)
 }
 
+/// Lends a thread as often as that, and none after it.
+fn lending(idle: usize) -> Arc<Spare> {
+    let idle = AtomicUsize::new(idle);
+    let lend = move || idle.fetch_update(Relaxed, Relaxed, |idle| idle.checked_sub(1)).ok();
+    Arc::new(move || lend().map(|_| Box::new(()) as Box<dyn Send>))
+}
+
+/// Where all values are equal, what comes first is chosen: the runs of threads must be merged in their order.
+#[test]
+fn several_threads_choose_what_one_chooses() {
+    let series = |n: usize| {
+        let mut series = Series::new(Labels::from_pairs([(METRIC_NAME, "m".to_owned()), ("a", n.to_string())]));
+        (series.times, series.values) = ((0..20).map(|i| i * 1000).collect(), vec![1.0; 20]);
+        series
+    };
+    let source = Source((0..9).map(series).collect());
+    for text in ["limitk(3, m)", "topk(3, m)", "bottomk(3, m)", "limitk(2, rate(m[10s]))"] {
+        let expr = parse(text).expect("a query");
+        let evaluate = |idle: usize| {
+            let options = Options { experimental: true, spare: lending(idle), ..Options::default() };
+            let over = range(&source, &expr, 10_000, 19_000, 1000, &options).expect("an answer").value;
+            (points(over), points(instant(&source, &expr, 15_000, &options).expect("an answer").value))
+        };
+        for idle in 1..9 {
+            assert_eq!(evaluate(idle), evaluate(0), "{text} with {idle} threads more");
+        }
+    }
+}
+
 fn near(got: f64, want: f64) -> bool {
     got == want || got.is_nan() && want.is_nan() || (got - want).abs() <= 1e-9 * want.abs().max(1.0)
 }
@@ -159,11 +188,7 @@ proptest! {
     fn several_threads_give_what_one_gives(source in source(), text in random::vector(), start in 0..200_000i64, step in 1_000..40_000i64, delayed: bool, idle in 1..6usize) {
         let expr = parse(&text).expect("a query");
         let alone = Options { delayed_name_removal: delayed, ..Options::default() };
-        // A thread more for each of them, until there are no more.
-        let idle = AtomicUsize::new(idle);
-        let lend = move || idle.fetch_update(Relaxed, Relaxed, |idle| idle.checked_sub(1)).ok();
-        let spare = move || lend().map(|_| Box::new(()) as Box<dyn Send>);
-        let together = Options { spare: Arc::new(spare), ..alone.clone() };
+        let together = Options { spare: lending(idle), ..alone.clone() };
         let end = start + 12 * step;
         let evaluate = |options| range(&source, &expr, start, end, step, options);
         let (got, want) = match (evaluate(&together), evaluate(&alone)) {
