@@ -43,6 +43,8 @@ pub enum Error {
     #[error(transparent)]
     Metrics(#[from] metrics::Error),
     #[error(transparent)]
+    Eval(#[from] eval::EvalError),
+    #[error(transparent)]
     Store(#[from] objects::Error),
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
@@ -77,6 +79,7 @@ impl Error {
             Error::Signal { .. } => Reason::BadInput,
             Error::Logs(error) => error.reason(),
             Error::Metrics(error) => error.reason(),
+            Error::Eval(error) => error.reason(),
             Error::Store(error) => error.reason(),
             Error::Catalog(_)
             | Error::Placement { .. }

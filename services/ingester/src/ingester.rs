@@ -275,19 +275,17 @@ impl Ingester {
             limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
             newest: request.newest,
             after: request.after,
+            work: request.work,
+            max_bytes: request.max_bytes,
         };
         let (inner, reads) = (&self.inner, &self.inner.reads);
         let messages = match shard.signal {
             Signal::Logs => match inner.logs.find(shard) {
-                Ok(shard) => {
-                    select::select(&shard, question, request.max_bytes, reads, &inner.compute, &inner.control).await
-                }
+                Ok(shard) => select::select(&shard, question, reads, &inner.compute, &inner.control).await,
                 Err(error) => Err(error),
             },
             Signal::Metrics => match inner.metrics.find(shard) {
-                Ok(shard) => {
-                    select::select(&shard, question, request.max_bytes, reads, &inner.compute, &inner.control).await
-                }
+                Ok(shard) => select::select(&shard, question, reads, &inner.compute, &inner.control).await,
                 Err(error) => Err(error),
             },
         };

@@ -15,6 +15,7 @@ mod control;
 mod error;
 mod first;
 mod flush;
+mod fold;
 mod groups;
 mod ingester;
 mod join;

@@ -1,7 +1,7 @@
 //! Logs behind the door: batches stay in the log, the head is an index over them.
 
 use crate::error::Error;
-use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
+use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
 use metrics::Bounds;
@@ -82,8 +82,8 @@ impl Head for LogsHead {
         }
     }
 
-    fn select(view: &logs::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
-        let Question { tenant, what, matchers, range, contains, limit, newest, after } = question;
+    fn select(view: &logs::View, question: &Question, _: &Means, emit: Emit<'_>) -> Result<(), Error> {
+        let Question { tenant, what, matchers, range, contains, limit, newest, after, .. } = question;
         let selection =
             || logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: true };
         match what {
@@ -119,7 +119,7 @@ impl Head for LogsHead {
                     }
                 }
             }
-            v1::What::Metadata | v1::What::Exemplars | v1::What::Oldest | v1::What::Unspecified => {}
+            v1::What::Folded | v1::What::Metadata | v1::What::Exemplars | v1::What::Oldest | v1::What::Unspecified => {}
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Metrics behind the door: samples are decoded once, when they are looked at, and kept compressed in memory.
 
 use crate::error::Error;
-use crate::signal::{Admission, Emit, Head, Question, Reply, Rest, Stats, emit_labels};
+use crate::fold;
+use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
 use metrics::{Bounds, Refusal};
@@ -90,7 +91,7 @@ impl Head for MetricsHead {
         Stats { rows: stats.rows, raw_bytes: stats.raw_bytes, memory_bytes: stats.memory_bytes, series: stats.series }
     }
 
-    fn select(view: &metrics::View, question: &Question, emit: Emit<'_>) -> Result<(), Error> {
+    fn select(view: &metrics::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
         let Question { tenant, what, matchers, range, .. } = question;
         match what {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
@@ -121,6 +122,7 @@ impl Head for MetricsHead {
             v1::What::Oldest => {
                 emit(Reply::Oldest(v1::Oldest { time: view.oldest(tenant, *range) }), 8);
             }
+            v1::What::Folded => fold::answer(view, question, means, emit)?,
             v1::What::Arrived | v1::What::Unspecified => {}
         }
         Ok(())

@@ -6,7 +6,7 @@
 use crate::control::Control;
 use crate::error::Error;
 use crate::shard::Shard;
-use crate::signal::{Head, Question, Reply};
+use crate::signal::{Head, Means, Question, Reply};
 use model::ByteSize;
 use node::Compute;
 use std::sync::Arc;
@@ -27,7 +27,6 @@ pub type Messages = mpsc::Receiver<Result<v1::SelectReply, Status>>;
 pub async fn select<H: Head>(
     shard: &Arc<Shard<H>>,
     question: Question,
-    max_bytes: u64,
     reads: &Arc<Semaphore>,
     compute: &Compute,
     control: &Control,
@@ -46,7 +45,7 @@ pub async fn select<H: Head>(
     let _ = sender.try_send(Ok(v1::SelectReply { reply: Some(first) }));
     if compute.is_inline() {
         let mut all = Vec::new();
-        answer::<H>(&view, &question, max_bytes, |message| {
+        answer::<H>(&view, &question, &means(|| false, compute), |message| {
             all.push(message);
             true
         });
@@ -59,30 +58,39 @@ pub async fn select<H: Head>(
         });
         return Ok(receiver);
     }
+    let compute = compute.clone();
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         // A closed channel means that nobody wants the rest.
-        answer::<H>(&view, &question, max_bytes, |message| sender.blocking_send(message).is_ok());
+        let channel = sender.clone();
+        let means = means(move || channel.is_closed(), &compute);
+        answer::<H>(&view, &question, &means, |message| sender.blocking_send(message).is_ok());
     });
     Ok(receiver)
+}
+
+fn means(gone: impl Fn() -> bool + Send + Sync + 'static, compute: &Compute) -> Means {
+    let compute = compute.clone();
+    let spare = move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>);
+    Means { gone: Arc::new(gone), spare: Arc::new(spare) }
 }
 
 fn answer<H: Head>(
     view: &H::View,
     question: &Question,
-    max_bytes: u64,
+    means: &Means,
     mut send: impl FnMut(Result<v1::SelectReply, Status>) -> bool,
 ) {
     let (mut sent, mut over) = (0u64, false);
     let mut emit = |reply: Reply, bytes: usize| {
         sent += bytes as u64;
-        over = sent > max_bytes;
+        over = sent > question.max_bytes;
         !over && send(Ok(v1::SelectReply { reply: Some(reply) }))
     };
-    let result = H::select(view, question, &mut emit);
+    let result = H::select(view, question, means, &mut emit);
     let status = match result {
+        _ if over => too_much(question.max_bytes),
         Err(error) => status::grpc(error.reason(), error.to_string()),
-        Ok(()) if over => too_much(max_bytes),
         Ok(()) => return,
     };
     send(Err(status));

@@ -5,6 +5,7 @@ use block::Part;
 use bytes::Bytes;
 use metrics::Bounds;
 use model::{Labels, Matcher, TenantId, TimeRange};
+use std::sync::Arc;
 use transport::v1;
 use wire::batch::Batch;
 
@@ -39,7 +40,7 @@ pub trait Head: Send + Sync + Sized + 'static {
     fn stats(&self) -> Stats;
 
     /// Gives what was asked for, message by message, until `emit` says no.
-    fn select(view: &Self::View, question: &Question, emit: Emit<'_>) -> Result<(), Error>;
+    fn select(view: &Self::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error>;
 }
 
 /// What became of a batch before it was logged.
@@ -82,6 +83,17 @@ pub struct Question {
     pub newest: bool,
     /// What arrived: of log entries after this one.
     pub after: u64,
+    /// What is to be computed.
+    pub work: Bytes,
+    pub max_bytes: u64,
+}
+
+/// What work on an answer may ask.
+pub struct Means {
+    /// Whether nobody waits for the answer any more.
+    pub gone: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Lends one more thread, if one is idle.
+    pub spare: Arc<promql::Spare>,
 }
 
 pub type Reply = v1::select_reply::Reply;

@@ -60,6 +60,11 @@ impl CatalogCopy {
         self.fetch(0).await
     }
 
+    /// As it was when it was fetched last.
+    pub fn known(&self) -> Arc<Catalog> {
+        self.copy().catalog
+    }
+
     /// From any ingester: one that does not answer costs a moment.
     async fn fetch(&self, at_least: u64) -> Result<Arc<Catalog>, QueryError> {
         let deadline = Instant::now() + DEADLINE;

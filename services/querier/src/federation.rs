@@ -11,7 +11,7 @@ use crate::reading::Reading;
 use crate::side_by_side::{SideBySide, Taker, WIDTH};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
-use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
+use eval::source::{Delegated, LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -261,6 +261,17 @@ fn give<T>(rows: Result<impl Iterator<Item = Result<T, SourceError>>, SourceErro
 }
 
 impl SeriesSource for Rows {
+    fn delegate(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        work: &[u8],
+    ) -> Result<Option<Delegated<'_>>, SourceError> {
+        // Of several tenants, labels are added here.
+        let Some(only) = self.only() else { return Ok(None) };
+        only.delegate(matchers, range, work)
+    }
+
     fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
         let Some(only) = self.only() else { return Ok(vec![SeriesSource::select(self, matchers, range)?]) };
         Ok(only.split(matchers, range, ways)?.into_iter().map(|run| self.counted(run)).collect())

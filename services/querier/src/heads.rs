@@ -2,6 +2,7 @@
 
 use crate::error::QueryError;
 use crate::partial::Partial;
+use bytes::Bytes;
 use mesh::Directory;
 use model::{Matcher, Reason, ShardId, Signal, TenantId, TimeRange};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct Question<'a> {
     pub after: u64,
     /// Of all shards together.
     pub max_bytes: u64,
+    /// What is to be computed with the series.
+    pub work: &'a [u8],
 }
 
 /// One shard's answer: where its head begins, and what was asked for, message by message.
@@ -118,6 +121,7 @@ impl Heads {
             limit: question.limit.map_or(0, |limit| limit as u64),
             newest: question.newest,
             after: question.after,
+            work: Bytes::copy_from_slice(question.work),
         };
         let call = |link: Link| {
             let mut client = ReadClient::new(link).max_decoding_message_size(MAX_MESSAGE);

@@ -2,10 +2,12 @@
 
 use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
+use crate::peers::Peers;
 use crate::ranges::Ranges;
 use crate::results::Results;
 use crate::segments::Segments;
 use crate::settings::Settings;
+use crate::slices;
 use crate::tail::Tails;
 use mesh::{Directory, Mesh};
 use node::{Compute, Node, Stopping};
@@ -24,6 +26,9 @@ pub struct Parts {
     pub segments: Segments,
     /// Leads to any ingester.
     pub control: Link,
+    /// The other queriers.
+    pub peers: Arc<Peers>,
+    pub slices: slices::Counts,
 }
 
 /// Cheap to clone.
@@ -61,12 +66,15 @@ impl Querier {
         settings: &Settings,
         node: &Node,
     ) -> Querier {
-        let ranges = Ranges::new(store, settings, mesh);
+        let peers = Peers::new(mesh);
+        let ranges = Ranges::new(store, settings, peers.clone());
         let parts = Parts {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(ranges.clone(), settings.open_segments),
+            peers,
+            slices: slices::Counts::default(),
         };
         let inner = Inner {
             parts: Arc::new(parts),
@@ -98,6 +106,7 @@ impl Querier {
             load(&counts.failures),
         );
         self.inner.ranges.meters(out);
+        self.inner.parts.slices.meters(out);
         self.inner.results.iter().for_each(|results| results.meters(out));
     }
 }

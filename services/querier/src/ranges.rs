@@ -5,26 +5,23 @@
 //! object store itself: views of the ring may differ, and queriers may die, at the cost of a request.
 
 use crate::error::QueryError;
+use crate::peers::Peers;
 use crate::settings::Settings;
 use block::Source;
 use bytes::Bytes;
 use catalog::Name;
-use cluster::Members;
-use mesh::Mesh;
-use model::{Reason, Role};
+use model::Reason;
 use objects::{Object, Store};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use ring::{Member, Ring};
-use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use telemetry::Exposition;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 use transport::v1::ranges_client::RangesClient;
 use transport::v1::{RangeReply, RangeRequest};
@@ -36,8 +33,6 @@ const MOST: u64 = 8 << 20;
 const ENVELOPE: usize = 1 << 10;
 /// How long another querier has to answer, before the object store is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// For how long a querier that did not answer is not asked again.
-const AVOIDED: Duration = Duration::from_secs(5);
 /// Ranges that others are given at once.
 const GIVEN: usize = 64;
 /// About how large a range is, for the cache's tables.
@@ -52,7 +47,7 @@ pub struct Ranges {
 struct Inner {
     store: Store,
     cache: Cache<(Arc<str>, u64, u64), Bytes, Weight>,
-    peers: Option<Peers>,
+    peers: Arc<Peers>,
     runtime: Handle,
     given: Semaphore,
     counts: Counts,
@@ -78,21 +73,11 @@ struct Counts {
     store_bytes: AtomicU64,
 }
 
-/// The other queriers.
-struct Peers {
-    mesh: Mesh,
-    /// The ring over these members.
-    ring: Mutex<Option<(Arc<Members>, Arc<Ring>)>>,
-    /// Until when members are not asked.
-    avoided: Mutex<HashMap<String, Instant>>,
-}
-
 impl Ranges {
-    /// Of a store; `mesh` leads to the other queriers, if there are any. To be called within the runtime.
-    pub fn new(store: Store, settings: &Settings, mesh: Option<Mesh>) -> Ranges {
+    /// Of a store. To be called within the runtime.
+    pub fn new(store: Store, settings: &Settings, peers: Arc<Peers>) -> Ranges {
         let bytes = settings.cache.0;
         let cache = Cache::with_weighter((bytes / USUAL) as usize + 1, bytes, Weight);
-        let peers = mesh.map(|mesh| Peers { mesh, ring: Mutex::default(), avoided: Mutex::default() });
         let (given, counts) = (Semaphore::new(GIVEN), Counts::default());
         Ranges { inner: Arc::new(Inner { store, cache, peers, runtime: Handle::current(), given, counts }) }
     }
@@ -111,9 +96,7 @@ impl Ranges {
         }
         let key = (name.clone(), range.start, range.end);
         let find = async {
-            if let Some(peers) = inner.peers.as_ref().filter(|_| others)
-                && let Some((peer, link)) = peers.owner(name)
-            {
+            if let Some((peer, link)) = inner.peers.owner(name).filter(|_| others) {
                 match ask(link, name, range.clone()).await {
                     Ok(data) => {
                         inner.counts.from_peers.fetch_add(1, Relaxed);
@@ -122,7 +105,7 @@ impl Ranges {
                     Err(why) => {
                         tracing::debug!(peer, object = &**name, why, "a querier did not give a range");
                         inner.counts.without_peer.fetch_add(1, Relaxed);
-                        peers.avoid(peer);
+                        inner.peers.avoid(peer);
                     }
                 }
             }
@@ -166,42 +149,6 @@ async fn ask(link: Link, name: &str, range: Range<u64>) -> Result<Bytes, String>
     let reply = answered.map_err(|_| format!("no answer within {PATIENCE:?}"))?;
     let data = reply.map_err(|status| status.message().to_owned())?.into_inner().data;
     if data.len() as u64 == len { Ok(data) } else { Err(format!("{} bytes instead of {len}", data.len())) }
-}
-
-impl Peers {
-    /// Who keeps an object's ranges, if it is another querier that may be asked.
-    fn owner(&self, object: &str) -> Option<(String, Link)> {
-        let (members, ring) = self.ring();
-        let name = *ring.replicas(object.as_bytes(), 1).first()?;
-        if name == self.mesh.me().name || self.is_avoided(name) {
-            return None;
-        }
-        Some((name.to_owned(), self.mesh.link(members.by_name(name)?)))
-    }
-
-    fn ring(&self) -> (Arc<Members>, Arc<Ring>) {
-        let members = self.mesh.members().borrow().clone();
-        let mut baked = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, ring)) = baked.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &members)) {
-            return (of.clone(), ring.clone());
-        }
-        let queriers = members.of_role(Role::Querier).filter(|member| !member.draining);
-        let ring = Ring::new(queriers.map(|m| Member { name: m.name.clone(), zone: m.zone.clone() }));
-        let ring = Arc::new(ring);
-        *baked = Some((members.clone(), ring.clone()));
-        (members, ring)
-    }
-
-    fn avoid(&self, name: String) {
-        let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
-        avoided.insert(name, Instant::now() + AVOIDED);
-    }
-
-    fn is_avoided(&self, name: &str) -> bool {
-        let mut avoided = self.avoided.lock().unwrap_or_else(PoisonError::into_inner);
-        avoided.retain(|_, until| *until > Instant::now());
-        avoided.contains_key(name)
-    }
 }
 
 /// One object, read by way of its ranges.
@@ -260,7 +207,7 @@ mod tests {
         let settings = objects::Settings { url: "memory:///".into(), ..Default::default() };
         let store = Store::open(&settings, std::path::Path::new("/unused")).expect("opens");
         store.put(OBJECT, Bytes::from_static(b"0123456789")).await.expect("written");
-        Ranges::new(store, &Settings::default(), None)
+        Ranges::new(store, &Settings::default(), Arc::default())
     }
 
     #[tokio::test]

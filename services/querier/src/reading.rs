@@ -2,8 +2,13 @@
 
 use crate::error::QueryError;
 use model::{ByteSize, Reason};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How often a query that waits for others asks whether it should end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Shared by all that reads for one query.
 pub struct Reading {
@@ -27,6 +32,17 @@ impl Reading {
         match (self.cancelled)() {
             true => Err(QueryError::new(Reason::Timeout, "the query was cancelled or took longer than its deadline")),
             false => Ok(()),
+        }
+    }
+
+    /// Waits for others, and ends once the query should.
+    pub async fn during<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(LOOK) => self.check()?,
+            }
         }
     }
 

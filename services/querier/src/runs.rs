@@ -14,19 +14,19 @@ const SAMPLES: u64 = if cfg!(test) { 20 } else { 200_000 };
 /// … or so many series.
 const SERIES: usize = 2_000;
 
-/// Up to `ways` runs of what was found in objects, named and oldest first, and the series of heads, in order.
+/// What was found in objects, with their names, oldest first.
+pub type Objects = Vec<(Found, String)>;
+
+/// Up to `ways` runs of what was found in objects and the series of heads, in order.
 pub fn split<'a>(
-    mut found: Vec<(Found, String)>,
+    mut found: Objects,
     mut heads: Vec<Series>,
     range: TimeRange,
     ways: usize,
 ) -> Result<Vec<SeriesIter<'a>>, QueryError> {
     let mut runs = Vec::new();
     for bound in bounds(&found, &heads, ways)? {
-        let mut parts = Vec::with_capacity(found.len());
-        for (rest, name) in &mut found {
-            parts.push((rest.take_before(&bound).map_err(within(name))?, name.clone()));
-        }
+        let parts = take_before(&mut found, &bound)?;
         let count = heads.partition_point(|series| metrics::order(&series.labels(), &bound).is_lt());
         runs.push(run(parts, heads.drain(..count).collect(), range)?);
     }
@@ -34,8 +34,14 @@ pub fn split<'a>(
     Ok(runs)
 }
 
-/// The labels with which all runs but the first begin: those that cut the largest part into equal pieces.
-fn bounds(found: &[(Found, String)], heads: &[Series], ways: usize) -> Result<Vec<Labels>, QueryError> {
+/// Takes away the series that come before some labels.
+pub fn take_before(found: &mut Objects, bound: &Labels) -> Result<Objects, QueryError> {
+    let take = |(rest, name): &mut (Found, String)| Ok((rest.take_before(bound).map_err(within(name))?, name.clone()));
+    found.iter_mut().map(take).collect()
+}
+
+/// The labels with which all of up to `ways` runs but the first begin: those that cut the largest part into equal pieces.
+pub fn bounds(found: &[(Found, String)], heads: &[Series], ways: usize) -> Result<Vec<Labels>, QueryError> {
     let samples: u64 = found.iter().map(|(found, _)| found.samples()).sum();
     let in_heads: usize = heads.iter().map(|series| series.times.len() + series.histograms.len()).sum();
     let largest = found.iter().max_by_key(|(found, _)| found.len()).filter(|(found, _)| found.len() > heads.len());
@@ -53,7 +59,7 @@ fn bounds(found: &[(Found, String)], heads: &[Series], ways: usize) -> Result<Ve
     Ok(bounds)
 }
 
-fn run<'a>(found: Vec<(Found, String)>, heads: Vec<Series>, range: TimeRange) -> Result<SeriesIter<'a>, QueryError> {
+fn run<'a>(found: Objects, heads: Vec<Series>, range: TimeRange) -> Result<SeriesIter<'a>, QueryError> {
     let mut sources: Vec<SeriesIter<'a>> = Vec::with_capacity(found.len() + 1);
     for (found, name) in found.into_iter().filter(|(found, _)| !found.is_empty()) {
         let series = found.read(range).map_err(within(&name))?;

@@ -36,7 +36,9 @@ impl Reader {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
-            segments: Segments::new(Ranges::new(store, settings, None), settings.open_segments),
+            segments: Segments::new(Ranges::new(store, settings, Arc::default()), settings.open_segments),
+            peers: Arc::default(),
+            slices: Default::default(),
         };
         Reader { parts: Arc::new(parts) }
     }

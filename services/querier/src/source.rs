@@ -18,9 +18,12 @@ use crate::reading::{Charge, Reading};
 use crate::runs;
 use crate::segments::within;
 use crate::shredded;
+use crate::slices;
 use crate::tail::Begun;
 use catalog::{Catalog, Overtaken};
-use eval::source::{LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take};
+use eval::source::{
+    Delegated, Done, LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take,
+};
 use hidden::Hidden;
 use model::{Exemplar, Horizon, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -119,7 +122,7 @@ impl TenantRows {
     pub(crate) fn question<'a>(&'a self, what: What, matchers: &'a [Matcher], range: TimeRange) -> Question<'a> {
         let (tenant, max_bytes) = (&self.tenant, self.reading.limit());
         let (signal, limit, newest) = (Signal::Metrics, None, false);
-        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, after: 0, max_bytes }
+        Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, after: 0, max_bytes, work: &[] }
     }
 
     fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
@@ -350,18 +353,27 @@ impl SeriesSource for TenantRows {
     fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
         let range = self.kept.of(Signal::Metrics, range);
         let snapshot = self.snapshot(&self.question(What::Rows, matchers, range))?;
-        let mut found = Vec::new();
-        for name in snapshot.objects {
-            self.reading.check()?;
-            if let Some(reader) = self.parts.segments.metrics(&name, &self.tenant)? {
-                found.push((reader.find(matchers).map_err(within(&name))?, name));
-            }
-        }
+        let found = slices::find(&self.parts, &self.tenant, &snapshot.objects, matchers, &self.reading)?;
         let (heads, charge) = TenantRows::series_of_heads(snapshot.heads)?;
         let charge = Arc::new(charge);
         let charged = |run| Box::new(charge.clone().during(run)) as SeriesIter<'_>;
         let runs = runs::split(found, heads, range, ways)?.into_iter().map(charged);
         Ok(runs.map(|run| deletes::series(snapshot.hidden.clone(), run)).collect())
+    }
+
+    fn delegate(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        work: &[u8],
+    ) -> Result<Option<Delegated<'_>>, SourceError> {
+        let range = self.kept.of(Signal::Metrics, range);
+        if let Some(closed) = &self.closed {
+            return Ok(self.sliced(closed, matchers, range, work)?);
+        }
+        let said = self.runtime.block_on(self.reading.during(self.folded(matchers, range, work)))?;
+        let elsewhere = |said: Vec<_>| Box::new(|| Ok(said.into_iter().map(Done::Said).collect()));
+        Ok(said.map(|said| Delegated { here: None, elsewhere: elsewhere(said) }))
     }
 }
 

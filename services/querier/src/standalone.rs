@@ -63,7 +63,8 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let others = Some(joining.mesh().clone());
         let querier = Querier::new(directory.clone(), others, store, limits, &own.querier, &start.node);
         let routes = router(querier.clone());
-        let mesh = joining.serve(Routes::new(querier.ranges()), routes.clone(), &start.node);
+        let mesh =
+            joining.serve(Routes::new(querier.ranges()).add_service(querier.slices()), routes.clone(), &start.node);
         let routes = routes.merge(rules::routes(mesh.clone()));
         let served = start.serve(&mesh, directory.watch(), routes, move |out| querier.meters(out)).await;
         mesh.leave().await;

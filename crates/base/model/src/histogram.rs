@@ -1,12 +1,13 @@
 //! Native histograms, as Prometheus remote write 2.0 and its TSDB define them.
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The schema of histograms whose bucket bounds are listed in `custom_values`.
 pub const CUSTOM_BUCKETS: i32 = -53;
 
 /// How a histogram's counter reset relates to the sample before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ResetHint {
     #[default]
     Unknown,

@@ -1,6 +1,7 @@
 //! A series' label set, packed into one shared buffer.
 
 use crate::BatchId;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{cmp::Ordering, fmt, hash, sync::Arc};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -182,6 +183,20 @@ impl<'a> IntoIterator for &'a Labels {
 impl hash::Hash for Labels {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
         state.write(self.packed());
+    }
+}
+
+/// As the packed text.
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Labels, D::Error> {
+        let packed = String::deserialize(deserializer)?;
+        Labels::from_packed(packed.as_bytes()).ok_or_else(|| de::Error::custom("these are no packed labels"))
     }
 }
 

@@ -33,6 +33,11 @@ impl TimeRange {
         self.max = self.max.max(time);
     }
 
+    /// What both have; empty if that is nothing.
+    pub fn intersect(self, other: TimeRange) -> TimeRange {
+        TimeRange { min: self.min.max(other.min), max: self.max.min(other.max) }
+    }
+
     /// The smallest range that holds both.
     pub fn union(self, other: TimeRange) -> TimeRange {
         TimeRange { min: self.min.min(other.min), max: self.max.max(other.max) }

@@ -7,7 +7,7 @@ use Role::{Compactor, Distributor, Ingester, Querier, Ruler};
 const ALL: &[Role] = &Role::ALL;
 
 /// By the beginning of the path; the first that fits counts. What is not named here nobody may call.
-const RULES: [(&str, &[Role]); 21] = [
+const RULES: [(&str, &[Role]); 22] = [
     ("/ouro.v1.Gossip/", ALL),
     ("/ouro.v1.Raft/", &[Ingester]),
     ("/ouro.v1.Groups/Status", ALL),
@@ -17,6 +17,7 @@ const RULES: [(&str, &[Role]); 21] = [
     // Compactors ask whether heads still have rows that are to be deleted.
     ("/ouro.v1.Read/", &[Querier, Compactor]),
     ("/ouro.v1.Ranges/", &[Querier]),
+    ("/ouro.v1.Slices/", &[Querier]),
     ("/ouro.v1.Control/Catalog", &[Ingester, Querier, Compactor]),
     ("/ouro.v1.Control/Propose", &[Ingester, Compactor]),
     ("/ouro.v1.Control/Delete", &[Ingester, Querier]),
@@ -53,6 +54,8 @@ mod tests {
             (Distributor, "/ouro.v1.Read/Select", false),
             (Querier, "/ouro.v1.Ranges/Read", true),
             (Compactor, "/ouro.v1.Ranges/Read", false),
+            (Querier, "/ouro.v1.Slices/Fold", true),
+            (Ingester, "/ouro.v1.Slices/Fold", false),
             (Compactor, "/ouro.v1.Control/Propose", true),
             (Distributor, "/ouro.v1.Control/Propose", false),
             (Querier, "/ouro.v1.Control/Propose", false),

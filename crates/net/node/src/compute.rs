@@ -45,6 +45,11 @@ impl Compute {
         self.spare.clone().try_acquire_owned().ok()
     }
 
+    /// Room in a pool for work that its owner runs, if there is some now.
+    pub fn room(&self, pool: Pool) -> Option<OwnedSemaphorePermit> {
+        self.pools[pool as usize].clone().try_acquire_owned().ok()
+    }
+
     /// Runs a function when its pool has room. Panics of the function are passed on.
     pub async fn run<T: Send + 'static>(&self, pool: Pool, work: impl FnOnce() -> T + Send + 'static) -> T {
         if self.inline {

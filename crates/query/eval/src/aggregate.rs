@@ -4,6 +4,7 @@
 //! are still among the chosen), so an aggregation over many series costs memory for its groups alone.
 
 mod fold;
+mod parts;
 mod pick;
 
 use crate::{
@@ -16,9 +17,10 @@ use crate::{
 use fold::Fold;
 use model::{Labels, LabelsBuilder, labels::METRIC_NAME};
 use pick::Picked;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     Sum,
     Avg,
@@ -197,16 +199,8 @@ impl<'a> Aggregation<'a> {
                 }
                 (Kind::Counts(counts), Kind::Counts(others)) => {
                     for (text, other) in others {
-                        let Some(counted) = counts.get_mut(&text) else {
-                            counts.insert(text, other);
-                            continue;
-                        };
                         self.budget.release(other.size() + text.len());
-                        for step in 0..self.steps {
-                            if let Some(count) = other.float(step) {
-                                counted.set(step, counted.float(step).unwrap_or(0.0) + count);
-                            }
-                        }
+                        add_counts(counts, text, other, self.budget)?;
                     }
                 }
                 (Kind::Picked(picked), Kind::Picked(other)) => {
@@ -261,8 +255,12 @@ impl<'a> Aggregation<'a> {
         Ok(())
     }
 
-    /// The groups' columns, in the order in which the groups first came up.
-    pub fn finish(self, notes: Notes<'_>) -> Vec<Column> {
+    /// The groups' columns, in the order in which the groups first came up; those of chosen series in the order of the
+    /// groups' labels.
+    pub fn finish(mut self, notes: Notes<'_>) -> Vec<Column> {
+        if self.op.picks() {
+            self.state.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
         let mut out = Vec::with_capacity(self.state.len());
         for group in self.state {
             let first = out.len();
@@ -329,6 +327,26 @@ impl<'a> Aggregation<'a> {
         self.groups.insert(labels, self.state.len() - 1);
         Ok(self.state.len() - 1)
     }
+}
+
+/// Adds how often a value came up elsewhere.
+fn add_counts(
+    counts: &mut HashMap<String, Column>,
+    text: String,
+    other: Column,
+    budget: &Budget<'_>,
+) -> Result<(), EvalError> {
+    let Some(counted) = counts.get_mut(&text) else {
+        budget.charge(other.size() + text.len())?;
+        counts.insert(text, other);
+        return Ok(());
+    };
+    for step in 0..other.steps() {
+        if let Some(count) = other.float(step) {
+            counted.set(step, counted.float(step).unwrap_or(0.0) + count);
+        }
+    }
+    Ok(())
 }
 
 fn check_number(op: Op, number: &mut f64, notes: Notes<'_>) -> Result<(), EvalError> {

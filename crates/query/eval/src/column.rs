@@ -2,10 +2,11 @@
 
 use crate::histogram::Native;
 use model::{Labels, rows::STALE_NAN_BITS};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The steps of an evaluation, in the signal's own time unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grid {
     pub start: i64,
     /// Never zero.
@@ -46,7 +47,7 @@ pub fn is_absent(value: f64) -> bool {
 }
 
 /// One series of a result: a dense column of floats over all steps, with histograms beside it where there are some.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Column {
     pub labels: Labels,
     /// The metric name (and type and unit) is to be dropped once the query is done. Until then matching and grouping
@@ -84,6 +85,11 @@ impl Column {
 
     pub fn steps(&self) -> usize {
         self.values.len()
+    }
+
+    /// Whether a column of unknown origin is one of so many steps.
+    pub fn has_steps(&self, steps: usize) -> bool {
+        self.values.len() == steps && (self.histograms.is_empty() || self.histograms.len() == steps)
     }
 
     pub fn get(&self, step: usize) -> Cell<'_> {

@@ -11,10 +11,11 @@ use model::{
     Histogram,
     histogram::{CUSTOM_BUCKETS, ResetHint, Span},
 };
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A histogram with its buckets as pairs of index and count, ascending by index, in place of spans.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Native {
     /// -4..=8 exponential, or -53: custom buckets.
     pub schema: i32,

@@ -24,6 +24,35 @@ pub trait SeriesSource {
         debug_assert!(ways > 0);
         Ok(vec![self.select(matchers, range)?])
     }
+
+    /// Has others do a part of a query where they have the rows: `work` in the words of the language, with the series
+    /// of `select`. `None` where nobody else is to.
+    fn delegate(
+        &self,
+        _matchers: &[Matcher],
+        _range: TimeRange,
+        _work: &[u8],
+    ) -> Result<Option<Delegated<'_>>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// Work that was shared out: each series is with one.
+pub struct Delegated<'a> {
+    /// Reads those that are left for who asked, in up to so many runs.
+    pub here: Option<Split<'a>>,
+    /// Waits for the others.
+    pub elsewhere: Box<dyn FnOnce() -> Result<Vec<Done<'a>>, SourceError> + 'a>,
+}
+
+pub type Split<'a> = Box<dyn FnOnce(usize) -> Result<Vec<SeriesIter<'a>>, SourceError> + 'a>;
+
+/// What one of the others did.
+pub enum Done<'a> {
+    /// Its messages, in the words of the language.
+    Said(Vec<Vec<u8>>),
+    /// Nothing: these are its series.
+    Left(SeriesIter<'a>),
 }
 
 pub type SeriesIter<'a> = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send + 'a>;

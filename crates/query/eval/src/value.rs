@@ -2,6 +2,7 @@
 
 use crate::column::{Cell, Column, Grid, is_absent};
 use model::{Histogram, Labels};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The answer of a query. Times are Unix milliseconds.
@@ -80,7 +81,7 @@ impl InstantSample {
 }
 
 /// Texts that go along with an answer, each once, in the order in which they came up.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Warnings {
     pub warnings: Vec<String>,
     pub infos: Vec<String>,

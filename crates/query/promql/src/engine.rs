@@ -15,6 +15,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod count;
+mod fold;
 mod histograms;
 mod info;
 mod labels;
@@ -25,6 +26,8 @@ mod selector;
 mod shared;
 mod subquery;
 mod windows;
+
+pub use fold::fold;
 
 use crate::{
     ast::{Edges, Expr, Kind, Position, Span, SpanKind, Type},
@@ -43,6 +46,7 @@ use eval::{
     value::{Answer, InstantSample, SeriesPoints, Value, Warnings},
 };
 use model::Labels;
+use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 
 /// Evaluates a query at one time.
@@ -130,7 +134,7 @@ fn orders(expr: &Expr) -> bool {
 }
 
 /// The times of the query as a whole, whatever subqueries make of them. Milliseconds; an instant query has step 0.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Times {
     start: i64,
     end: i64,
@@ -138,6 +142,8 @@ struct Times {
 }
 
 struct Engine<'a> {
+    /// The whole query.
+    root: &'a Expr,
     source: &'a dyn SeriesSource,
     options: &'a Options,
     query: Times,
@@ -161,7 +167,7 @@ impl<'a> Engine<'a> {
     fn new(
         source: &'a dyn SeriesSource,
         options: &'a Options,
-        expr: &Expr,
+        root: &'a Expr,
         query: Times,
         budget: &'a Budget<'a>,
     ) -> Result<Engine<'a>, EvalError> {
@@ -170,6 +176,7 @@ impl<'a> Engine<'a> {
         }
         let lookback = i64::try_from(options.lookback.as_millis()).unwrap_or(MAX_TIME).min(MAX_TIME);
         let engine = Engine {
+            root,
             source,
             options,
             query,
@@ -177,10 +184,10 @@ impl<'a> Engine<'a> {
             budget,
             warnings: RefCell::default(),
             remarks: Cell::new(0),
-            shared: Shared::of(expr),
+            shared: Shared::of(root),
             hints: Cell::new(false),
         };
-        engine.check(expr)?;
+        engine.check(root)?;
         Ok(engine)
     }
 
@@ -379,9 +386,7 @@ impl<'a> Engine<'a> {
             }),
             Kind::Selector(selector) => self.instants(selector, grid, sink),
             Kind::Call { function, args } => self.call(expr, function.name, args, grid, sink),
-            Kind::Aggregate { op, grouping, param, arg } => {
-                self.aggregate(*op, grouping, param.as_deref(), arg, grid, sink)
-            }
+            Kind::Aggregate { .. } => self.aggregate(expr, grid, sink),
             Kind::Binary { .. } => self.binary(expr, grid, sink),
             Kind::Number(_) | Kind::String(_) | Kind::Range(..) | Kind::Subquery(_) => {
                 Err(EvalError::execution(format!("a {} where an instant vector is needed", expr.kind_type().name())))

@@ -21,7 +21,7 @@ pub mod tally;
 pub mod tree;
 
 pub use ast::Expr;
-pub use engine::{instant, range};
+pub use engine::{fold, instant, range};
 pub use error::ParseError;
 pub use eval::{EvalError, value::Answer};
 pub use options::{Options, Spare};

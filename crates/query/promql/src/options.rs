@@ -21,6 +21,8 @@ pub struct Options {
     pub max_memory: usize,
     /// Steps that a range query may have.
     pub max_steps: u64,
+    /// The query as it was written. With it, aggregations can be computed where the rows are.
+    pub text: Option<Arc<str>>,
     /// Lends the query one more thread until what it gives is dropped, if one is idle.
     pub spare: Arc<Spare>,
     /// Where to count the samples that are looked at.
@@ -42,6 +44,7 @@ impl Default for Options {
             start_timestamps: true,
             max_memory: 1 << 30,
             max_steps: 11_000,
+            text: None,
             spare: Arc::new(|| None),
             tally: None,
             cancelled: Arc::new(|| false),

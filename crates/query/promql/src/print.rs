@@ -6,7 +6,7 @@ use crate::{
 };
 use eval::{
     aggregate::{Grouping, Op},
-    binary::{Cardinality, Matching},
+    binary::{self, Cardinality, Matching},
     number::plain,
 };
 use model::{MatchOp, Matcher, labels::METRIC_NAME};
@@ -44,7 +44,9 @@ impl Display for Expr {
                 }
                 write!(f, "{arg})")
             }
-            Kind::Binary { left, right, .. } => write!(f, "{left} {} {right}", Operator(self)),
+            Kind::Binary { op, left, right, .. } => {
+                write!(f, "{} {} {right}", unsigned(*op, left.to_string()), Operator(self))
+            }
         }
     }
 }
@@ -69,11 +71,20 @@ impl Expr {
                 let param = param.as_ref().map_or_else(String::new, |param| param.pretty(level + 1) + ",\n");
                 format!("{pad}{}(\n{param}{}\n{pad})", Head(*op, grouping), arg.pretty(level + 1))
             }
-            Kind::Binary { left, right, .. } => {
-                format!("{}\n{pad}{}\n{}", left.pretty(level + 1), Operator(self), right.pretty(level + 1))
+            Kind::Binary { op, left, right, .. } => {
+                let left = unsigned(*op, left.pretty(level + 1));
+                format!("{left}\n{pad}{}\n{}", Operator(self), right.pretty(level + 1))
             }
             Kind::Number(_) | Kind::String(_) | Kind::Selector(_) | Kind::Range(..) => pad + &line,
         }
+    }
+}
+
+/// A number to the left of `^` without its sign, which would be that of the power.
+fn unsigned(op: binary::Op, left: String) -> String {
+    match (op, left.trim_start().starts_with("+Inf")) {
+        (binary::Op::Pow, true) => left.replacen("+Inf", "Inf", 1),
+        _ => left,
     }
 }
 

@@ -23,6 +23,8 @@ fn short_queries_stay_on_one_line() {
         ("(a+on(x)group_left(y)b)>bool 1", "(a + on (x) group_left (y) b) > bool 1"),
         ("a * ignoring(z) b", "a * ignoring (z) b"),
         ("-x ^ 2", "-x ^ 2"),
+        ("+Inf", "+Inf"),
+        ("+Inf ^ 2 + Inf", "+Inf ^ 2 + +Inf"),
         ("a + fill(0) b", "a + fill (0) b"),
         ("rate(x[step()*2])", "rate(x[step() * 2s])"),
         ("1+2", "1 + 2"),

@@ -43,4 +43,10 @@ impl Catalog {
         found.sort();
         Ok(found.into_iter().map(|(_, name)| name.clone()).collect())
     }
+
+    /// Whether any object has a tenant's rows within the range.
+    pub fn holds(&self, signal: Signal, tenant: &TenantId, range: TimeRange) -> bool {
+        self.segments().any(|segment| segment.shard.signal == signal && segment.holds(tenant, range))
+            || self.blocks().any(|block| block.signal == signal && block.holds(tenant, range))
+    }
 }

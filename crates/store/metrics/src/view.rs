@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 /// How many series are matched, copied or named under one lock.
 const AT_ONCE: usize = 512;
+/// From so many series on, a thread of their own pays.
+const WORTH: usize = 4 * AT_ONCE;
 
 /// Sees the rows of all generations that were not dropped when it was taken, each once, for as long as it lives.
 /// Rows that are applied later may or may not show.
@@ -35,16 +37,21 @@ impl View {
 
     /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in no order.
     pub fn select(&self, tenant: &TenantId, matchers: &[Matcher], range: TimeRange) -> Select<'_> {
-        let chosen = self.choose(tenant, matchers, range);
-        Select {
-            view: self,
-            matchers: matchers.to_vec(),
-            range,
-            chosen,
-            next: 0,
-            ready: Vec::new(),
-            copied: Copied::default(),
-        }
+        self.run(self.choose(tenant, matchers, range), matchers, range)
+    }
+
+    /// As `select`, in up to `ways` runs for as many threads. Fewer runs, but at least one, where there is too little to
+    /// share.
+    pub fn split(&self, tenant: &TenantId, matchers: &[Matcher], range: TimeRange, ways: usize) -> Vec<Select<'_>> {
+        let Chosen { tenant, series, epoch } = self.choose(tenant, matchers, range);
+        let runs = ways.min(series.len() / WORTH).max(1);
+        let of = |series: &[u32]| self.run(Chosen { tenant, series: series.to_vec(), epoch }, matchers, range);
+        series.chunks(series.len().div_ceil(runs).max(1)).map(of).collect()
+    }
+
+    fn run(&self, chosen: Chosen, matchers: &[Matcher], range: TimeRange) -> Select<'_> {
+        let (matchers, ready, copied) = (matchers.to_vec(), Vec::new(), Copied::default());
+        Select { view: self, matchers, range, chosen, next: 0, ready, copied }
     }
 
     /// The labels of each series that meets all matchers and whose samples, from first to last, meet `range`.

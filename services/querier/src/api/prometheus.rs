@@ -53,13 +53,14 @@ pub fn routes() -> Router<Querier> {
 }
 
 /// What a query may do, by its tenant's limits and its own parameters.
-fn options(context: &Context, lookback: Option<i64>) -> promql::Options {
+fn options(context: &Context, text: &str, lookback: Option<i64>) -> promql::Options {
     let limits = &context.limits;
     let mut options = promql::Options {
         experimental: limits.promql_experimental,
         delayed_name_removal: limits.delayed_name_removal,
         max_memory: limits.query_memory.as_usize(),
         cancelled: context.cancelled.clone(),
+        text: Some(text.into()),
         spare: context.spare.clone(),
         ..promql::Options::default()
     };
@@ -77,12 +78,13 @@ async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError
     let begun = Instant::now();
     let time = read.params.parsed("time", prometheus_time)?.unwrap_or_else(params::now_ms);
     let lookback = read.params.parsed("lookback_delta", prometheus_duration)?;
-    let expr = parse(read.params.get("query").unwrap_or(""))?;
+    let text = read.params.get("query").unwrap_or("").to_owned();
+    let expr = parse(&text)?;
     let limit = read.params.parsed("limit", parse_limit)?;
     let (stats, ready) = (read.params.get("stats").map(str::to_owned), Instant::now());
     read.run(move |context| {
         let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(time, time, 0));
-        let options = promql::Options { tally: stats.as_ref().map(Stats::tally), ..options(context, lookback) };
+        let options = promql::Options { tally: stats.as_ref().map(Stats::tally), ..options(context, &text, lookback) };
         let mut answer = promql::instant(&context.rows, &expr, time, &options)?;
         truncate(&mut answer, limit);
         let mut data = prometheus_json::answer(&answer);
@@ -147,7 +149,7 @@ async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError
     read.run(move |context| {
         check_range(context, start, end)?;
         let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(start, end, step));
-        let mut options = options(context, lookback);
+        let mut options = options(context, &text, lookback);
         options.max_steps = MAX_STEPS as u64 + 1;
         options.tally = stats.as_ref().map(Stats::tally);
         let (tenants, now) = (context.rows.names(), params::now_ms());

@@ -12,7 +12,7 @@ mod world;
 
 use crate::source::TenantRows;
 use crate::tail::{Tail, Told, Wanted};
-use eval::source::{LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
+use eval::source::{Delegated, LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
 use model::{BatchId, Labels, Matcher, Series, Signal, TimeRange};
@@ -291,6 +291,99 @@ fn what_cannot_be_among_the_wanted_lines_is_not_read() {
     }
 }
 
+/// Counts how often series are read.
+struct Reads(TenantRows, Cell<usize>);
+
+impl SeriesSource for Reads {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        self.1.set(self.1.get() + 1);
+        SeriesSource::select(&self.0, matchers, range)
+    }
+
+    fn delegate(&self, m: &[Matcher], range: TimeRange, work: &[u8]) -> Result<Option<Delegated<'_>>, SourceError> {
+        self.0.delegate(m, range, work)
+    }
+}
+
+#[test]
+fn leaders_aggregate_what_is_in_heads_alone() {
+    let world = World::new(Signal::Metrics, 3);
+    let labels = |i: u32| Labels::from_pairs([("__name__", "m"), ("i", &i.to_string()), ("g", &(i % 2).to_string())]);
+    let all: Vec<Labels> = (0..6).map(labels).collect();
+    let send = |shard: u32, series: u32, time: i64| {
+        append_samples(&world, shard, &[(&all[series as usize], time, f64::from(series))]);
+    };
+    (0..6).for_each(|i| send(i % 3, i, 1_000));
+    let _within = RUNTIME.enter();
+    let check = |text: &str, time: i64, want: &[f64], reads: usize| {
+        let source = Reads(world.rows(), Cell::new(0));
+        let options = promql::Options { text: Some(text.into()), experimental: true, ..promql::Options::default() };
+        let answer = promql::instant(&source, &promql::parse(text).expect("a query"), time, &options).expect("answers");
+        let values: Vec<f64> = points(answer.value).into_values().collect();
+        assert_eq!((values.as_slice(), source.1.get()), (want, reads), "{text}");
+    };
+    check("sum(m)", 2_000, &[15.0], 0);
+    check("sum by (g) (m * 2)", 2_000, &[12.0, 18.0], 0);
+    check("topk(2, m) + 1", 2_000, &[5.0, 6.0], 0);
+    check(r#"max(m) - on () min(m{i!="7"})"#, 2_000, &[5.0], 0);
+    check(r#"count_values("v", m > 3)"#, 2_000, &[1.0, 1.0], 0);
+    check("sum(sum by (g) (m))", 2_000, &[15.0], 0);
+    // These need all series in one place; what is there twice is evaluated once.
+    check("max(m) - on () min(m)", 2_000, &[5.0], 1);
+    check("quantile(0.5, m)", 2_000, &[2.5], 1);
+    check("sum(topk(1, m))", 2_000, &[5.0], 0);
+    check("limitk(1, m)", 2_000, &[0.0], 1);
+    // A series that is in two shards must not be counted twice.
+    send(1, 0, 1_500);
+    check("count(m)", 2_000, &[6.0], 1);
+    check("count(m)", 1_200, &[6.0], 0);
+    // Nor may what was flushed be missing.
+    world.cut(0);
+    check("sum(m)", 2_000, &[15.0], 1);
+    world.drop_cut(0);
+    check("sum(m)", 2_000, &[15.0], 1);
+    check("sum(m offset -1h)", 2_000, &[], 0);
+    // Nor may what is to be deleted be counted.
+    (0..6).for_each(|i| send(i % 3, i, 10_000_000));
+    check("count(m)", 10_000_000, &[6.0], 0);
+    world.ask(r#"m{i="3"}"#, TimeRange::ALL);
+    check("count(m)", 10_000_000, &[5.0], 1);
+}
+
+#[test]
+fn other_queriers_do_their_slices_of_what_is_closed() {
+    let world = World::new(Signal::Metrics, 2);
+    let labels = |i: u32| Labels::from_pairs([("__name__", "m"), ("i", &format!("{i:03}"))]);
+    let all: Vec<Labels> = (0..200).map(labels).collect();
+    for time in 0..4 {
+        for (shard, half) in (0..2).zip(all.chunks(100)) {
+            let samples: Vec<_> = half.iter().map(|labels| (labels, time * 1_000, 1.0)).collect();
+            append_samples(&world, shard, &samples);
+            world.cut(shard);
+            world.drop_cut(shard);
+        }
+    }
+    let _within = RUNTIME.enter();
+    let ask = |text: &str| {
+        let rows = world.rows();
+        let closed = RUNTIME.block_on(rows.closed(TimeRange::new(-1 << 40, 1 << 40))).expect("answers");
+        let rows = TenantRows { closed: closed.map(Arc::new), ..rows };
+        let options = promql::Options { text: Some(text.into()), ..promql::Options::default() };
+        let answer = promql::range(&rows, &promql::parse(text).expect("a query"), 3_000, 4_000, 500, &options);
+        points(answer.expect("answers").value).into_values().collect::<Vec<f64>>()
+    };
+    assert_eq!((ask("count(m)"), world.sliced()), (vec![200.0; 3], (0, 0)), "nobody else is there");
+    world.add_queriers(&[true, true]);
+    assert_eq!((ask("count(m)"), world.sliced()), (vec![200.0; 3], (2, 0)));
+    assert_eq!((ask(r#"sum(sum_over_time(m{i="007"}[1m]))"#), world.sliced()), (vec![4.0; 3], (2, 0)), "too little");
+    // One that does nothing is not asked again at once.
+    world.add_queriers(&[false]);
+    assert_eq!((ask("count(m)"), world.sliced()), (vec![200.0; 3], (5, 1)));
+    assert_eq!((ask("count(m)"), world.sliced()), (vec![200.0; 3], (7, 1)));
+    world.ask(r#"m{i="007"}"#, TimeRange::ALL);
+    assert_eq!((ask("count(m)"), world.sliced()), (vec![199.0; 3], (7, 1)), "rows are hidden here");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -316,7 +409,47 @@ proptest! {
             };
             let want = ask(&one_place, &alone);
             prop_assert_eq!(differ(ask(&everywhere, &alone), want.clone(), 0.0), None, "{}", text);
-            prop_assert_eq!(differ(ask(&everywhere, &together), want, 1e-9), None, "on several threads: {}", text);
+            prop_assert_eq!(differ(ask(&everywhere, &together), want.clone(), 1e-9), None, "on several threads: {}", text);
+            let there = promql::Options { text: Some(text.as_str().into()), ..together.clone() };
+            prop_assert_eq!(differ(ask(&everywhere, &there), want, 1e-9), None, "where the rows are: {}", text);
+        }
+    }
+
+    #[test]
+    fn queriers_share_what_is_closed(
+        mut all in random_metrics::all_series(),
+        texts in prop::collection::vec(random_metrics::vector(), 4),
+        shards in 1..4u32,
+        mut chance in chance(),
+        works in prop::collection::vec(any::<bool>(), 1..4),
+        (start, step) in (0..200_000i64, 1_000..40_000i64),
+    ) {
+        let world = World::new(Signal::Metrics, shards);
+        spread_samples(&world, shards, &all, &mut chance);
+        for shard in 0..shards {
+            world.cut(shard);
+            world.drop_cut(shard);
+        }
+        world.merge(0, 1 + chance.pick(6), u64::MAX);
+        let _within = RUNTIME.enter();
+        world.add_queriers(&works);
+        let rows = world.rows();
+        let closed = RUNTIME.block_on(rows.closed(TimeRange::new(-1 << 40, 1 << 40))).expect("answers");
+        prop_assert!(closed.is_some(), "all is flushed");
+        let rows = TenantRows { closed: closed.map(Arc::new), ..rows };
+        all.sort_by(|a, b| metrics::order(&a.labels(), &b.labels()));
+        let one_place = OnePlace(all);
+        for text in &texts {
+            let expr = promql::parse(text).expect("a query");
+            let options = promql::Options { text: Some(text.as_str().into()), ..promql::Options::default() };
+            let ask = |source: &dyn SeriesSource| {
+                promql::range(source, &expr, start, start + 12 * step, step, &options).map(|answer| points(answer.value))
+            };
+            prop_assert_eq!(differ(ask(&rows), ask(&one_place), 1e-9), None, "{}", text);
+        }
+        let (asked, failed) = world.sliced();
+        if works.iter().all(|works| *works) {
+            prop_assert_eq!(failed, 0, "of {}", asked);
         }
     }
 

@@ -8,9 +8,11 @@ use crate::{
     number::{Deviation, Kahan, Mean},
 };
 use model::{Labels, histogram::ResetHint};
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use std::{mem::discriminant, sync::Arc};
 
 /// The state of one group over all steps.
+#[derive(Serialize, Deserialize)]
 pub struct Fold {
     op: Op,
     numbers: Numbers,
@@ -21,6 +23,7 @@ pub struct Fold {
 }
 
 /// One element a step. Where nothing came yet, sums and extremes are [`ABSENT`], which no arithmetic makes.
+#[derive(Serialize, Deserialize)]
 enum Numbers {
     Sums(Vec<Kahan>),
     Means(Vec<Mean>),
@@ -30,7 +33,7 @@ enum Numbers {
 }
 
 /// The histograms of one step.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 struct Histograms {
     total: Option<Box<Native>>,
     /// The sum of `total`, kept apart so that small parts survive.
@@ -187,14 +190,34 @@ impl Fold {
         }
     }
 
-    pub fn finish(self, labels: Labels, notes: Notes<'_>) -> Column {
-        let steps = match &self.numbers {
+    /// Whether a state of unknown origin is one of this operation and so many steps.
+    pub fn fits(&self, op: Op, steps: usize) -> bool {
+        let like = discriminant(&Fold::new(op, 0).numbers);
+        let histograms = self.histograms.len();
+        self.op == op
+            && like == discriminant(&self.numbers)
+            && self.steps() == steps
+            && (histograms == 0 || histograms == steps)
+    }
+
+    /// About how many bytes its histograms take, for budgets.
+    pub fn size_of_histograms(&self) -> usize {
+        let size = |state: &Histograms| size_of::<Histograms>() + state.total.as_ref().map_or(0, |total| total.size());
+        self.histograms.iter().map(size).sum()
+    }
+
+    fn steps(&self) -> usize {
+        match &self.numbers {
             Numbers::Sums(v) => v.len(),
             Numbers::Means(v) => v.len(),
             Numbers::Extremes(v) => v.len(),
             Numbers::Counts(v) => v.len(),
             Numbers::Deviations(v) => v.len(),
-        };
+        }
+    }
+
+    pub fn finish(self, labels: Labels, notes: Notes<'_>) -> Column {
+        let steps = self.steps();
         let mut column = Column::new(labels, steps);
         for step in 0..steps {
             let number = match &self.numbers {

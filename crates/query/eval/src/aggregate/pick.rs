@@ -7,6 +7,7 @@ use crate::{
     error::EvalError,
     note::{Note, Notes},
 };
+use model::Labels;
 use std::{cmp::Ordering, collections::BTreeMap};
 use xxhash_rust::xxh64::xxh64;
 
@@ -17,6 +18,17 @@ pub struct Picked {
     chosen: Vec<Vec<(f64, usize)>>,
     columns: BTreeMap<usize, Kept>,
     next: usize,
+    /// The greatest of all labels that came. Of equal values, that of the lesser labels is better: so it does not matter
+    /// who comes first.
+    greatest: Option<Labels>,
+}
+
+/// A column that competes.
+struct Candidate {
+    id: usize,
+    labels: Labels,
+    /// Its labels are greater than those of all that came before.
+    is_last: bool,
 }
 
 struct Kept {
@@ -26,7 +38,7 @@ struct Kept {
 
 impl Picked {
     pub fn new(op: Op, steps: usize) -> Picked {
-        Picked { op, chosen: vec![Vec::new(); steps], columns: BTreeMap::new(), next: 0 }
+        Picked { op, chosen: vec![Vec::new(); steps], columns: BTreeMap::new(), next: 0, greatest: None }
     }
 
     pub fn push(
@@ -36,8 +48,13 @@ impl Picked {
         budget: &Budget<'_>,
         notes: Notes<'_>,
     ) -> Result<(), EvalError> {
-        let id = self.next;
+        let (id, labels) = (self.next, column.labels.clone());
         self.next += 1;
+        let is_last = self.greatest.as_ref().is_none_or(|greatest| labels > *greatest);
+        if is_last {
+            self.greatest = Some(labels.clone());
+        }
+        let candidate = Candidate { id, labels, is_last };
         let mut cells = 0;
         // Where this column's own place in [0, 1) lies, for ratios: its hash, so that it is always the same. Prometheus
         // hashes the same bytes with the same function (for names and values shorter than 127 bytes).
@@ -61,7 +78,7 @@ impl Picked {
                     notes(Note::HistogramIgnored { aggregation: op.name() });
                     (false, None)
                 }
-                (_, Cell::Float(value)) => self.compete(step, value, id, number),
+                (_, Cell::Float(value)) => self.compete(step, value, &candidate, number),
             };
             if chosen {
                 cells += 1;
@@ -79,6 +96,11 @@ impl Picked {
         Ok(())
     }
 
+    /// The chosen columns, in the order in which they came.
+    pub fn into_columns(self) -> impl Iterator<Item = Column> {
+        self.columns.into_values().map(|kept| kept.column)
+    }
+
     /// Takes over what another one was given after this one: what it has not chosen would not be chosen here either.
     pub fn merge(
         &mut self,
@@ -87,27 +109,30 @@ impl Picked {
         budget: &Budget<'_>,
         notes: Notes<'_>,
     ) -> Result<(), EvalError> {
-        for kept in other.columns.into_values() {
-            budget.release(kept.column.size());
-            self.push(kept.column, numbers, budget, notes)?;
+        for column in other.into_columns() {
+            budget.release(column.size());
+            self.push(column, numbers, budget, notes)?;
         }
         Ok(())
     }
 
     /// Whether a value is among the k best so far, and whom it pushes out.
-    fn compete(&mut self, step: usize, value: f64, id: usize, k: f64) -> (bool, Option<usize>) {
+    fn compete(&mut self, step: usize, value: f64, candidate: &Candidate, k: f64) -> (bool, Option<usize>) {
         if k < 1.0 {
             return (false, None);
         }
-        let k = k as usize;
-        let (top, chosen) = (self.op == Op::TopK, &mut self.chosen[step]);
-        let full = chosen.len() >= k;
-        if full && !chosen.first().is_some_and(|worst| order(top, value, worst.0).is_gt()) {
+        let (top, columns, chosen) = (self.op == Op::TopK, &self.columns, &mut self.chosen[step]);
+        let is_before = |id: &usize| columns.get(id).is_some_and(|kept| candidate.labels < kept.column.labels);
+        let is_worse = |(other, id): &(f64, usize)| match order(top, *other, value) {
+            Ordering::Equal => !candidate.is_last && is_before(id),
+            ordering => ordering.is_lt(),
+        };
+        let full = chosen.len() >= k as usize;
+        if full && !chosen.first().is_some_and(is_worse) {
             return (false, None);
         }
-        // Equal values keep the order in which they came: the later one is worse.
-        let at = chosen.partition_point(|(v, _)| order(top, *v, value).is_lt());
-        chosen.insert(at, (value, id));
+        let at = chosen.partition_point(is_worse);
+        chosen.insert(at, (value, candidate.id));
         (true, full.then(|| chosen.remove(0).1))
     }
 
@@ -127,7 +152,7 @@ impl Picked {
             let best_first = self.chosen[0].iter().rev();
             return best_first.filter_map(|(_, id)| self.columns.remove(id)).map(|kept| kept.column).collect();
         }
-        self.columns.into_values().map(|kept| kept.column).collect()
+        self.into_columns().collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Aggregations: folds the series of their argument as they come.
+//! Aggregations: folds the series of their argument as they come, where they are.
 
 use crate::{
     ast::{Expr, Kind},
@@ -7,21 +7,27 @@ use crate::{
 };
 use eval::{
     EvalError,
-    aggregate::{Aggregation, Grouping, Op, Param},
+    aggregate::{Aggregation, Param},
     column::{Column, Grid},
 };
 use model::{MatchOp, Matcher, labels::METRIC_NAME};
 
-impl Engine<'_> {
-    pub(super) fn aggregate(
-        &self,
-        op: Op,
-        grouping: &Grouping,
-        param: Option<&Expr>,
-        arg: &Expr,
-        grid: Grid,
-        sink: Sink<'_>,
-    ) -> Result<(), EvalError> {
+impl<'a> Engine<'a> {
+    pub(super) fn aggregate(&self, expr: &Expr, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
+        let Kind::Aggregate { arg, .. } = &expr.kind else { return Ok(()) };
+        for column in self.aggregated(expr, grid)?.finish(&mut self.notes(arg.at)) {
+            if !column.is_empty() {
+                sink(column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What an aggregation comes to, if there were no more series.
+    pub(super) fn aggregated(&self, expr: &Expr, grid: Grid) -> Result<Aggregation<'a>, EvalError> {
+        let Kind::Aggregate { op, grouping, param, arg } = &expr.kind else {
+            return Err(EvalError::execution("a part of a query that is no aggregation"));
+        };
         let (mut at, mut given) = (arg.at, Param::None);
         if let Some(param) = param {
             at = param.at;
@@ -31,27 +37,30 @@ impl Engine<'_> {
             };
         }
         let mut aggregation =
-            Aggregation::new(op, grouping.clone(), given, grid.steps, self.budget, &mut self.notes(at))?;
+            Aggregation::new(*op, grouping.clone(), given, grid.steps, self.budget, &mut self.notes(at))?;
         if self.may_collide(arg) {
             for column in self.collect(arg, grid)? {
                 aggregation.push(column, &mut self.notes(arg.at))?;
             }
-        } else {
-            let push = |engine: &Engine<'_>, aggregation: &mut Aggregation<'_>, column: Column| {
-                aggregation.push(column, &mut engine.notes(arg.at))
-            };
-            let mut runs = self.fan_out(arg, grid, || aggregation.fork(), push)?.into_iter();
-            aggregation = runs.next().unwrap_or(aggregation);
-            for run in runs {
-                aggregation.merge(run, &mut self.notes(arg.at))?;
-            }
+            return Ok(aggregation);
         }
-        for column in aggregation.finish(&mut self.notes(arg.at)) {
-            if !column.is_empty() {
-                sink(column)?;
-            }
+        let push = |engine: &Engine<'_>, aggregation: &mut Aggregation<'_>, column: Column| {
+            aggregation.push(column, &mut engine.notes(arg.at))
+        };
+        let begin = || aggregation.fork();
+        let (states, said) = match self.delegate(expr, grid)? {
+            Some(delegated) => self.with_others(delegated, arg, grid, begin, push)?,
+            None => (self.fan_out(arg, grid, begin, push)?, Vec::new()),
+        };
+        let mut states = states.into_iter();
+        aggregation = states.next().unwrap_or(aggregation);
+        for state in states {
+            aggregation.merge(state, &mut self.notes(arg.at))?;
         }
-        Ok(())
+        for message in said {
+            self.hear(&message, &mut aggregation, arg)?;
+        }
+        Ok(aggregation)
     }
 }
 

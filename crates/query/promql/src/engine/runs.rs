@@ -31,6 +31,7 @@ impl SeriesSource for Run<'_> {
 /// What the engines of all threads have in common.
 #[derive(Clone, Copy)]
 struct Common<'a> {
+    root: &'a Expr,
     options: &'a Options,
     query: Times,
     lookback: i64,
@@ -48,10 +49,10 @@ impl Common<'_> {
         run: SeriesIter<'_>,
         work: impl FnOnce(&Engine<'_>) -> Result<T, EvalError>,
     ) -> Result<(T, Remarks), EvalError> {
-        let Common { options, query, lookback, budget, hints } = self;
+        let Common { root, options, query, lookback, budget, hints } = self;
         let (source, shared, hints) = (&Run(Cell::new(Some(run))), Shared::default(), Cell::new(hints));
         let (warnings, remarks) = Default::default();
-        let engine = Engine { source, options, query, lookback, budget, warnings, remarks, shared, hints };
+        let engine = Engine { root, source, options, query, lookback, budget, warnings, remarks, shared, hints };
         let result = work(&engine)?;
         Ok((result, (engine.remarks.get(), engine.warnings.into_inner())))
     }
@@ -72,20 +73,34 @@ impl Engine<'_> {
             engine.stream(expr, grid, &mut |column| push(engine, &mut state, column))?;
             Ok(state)
         };
+        let Some((matchers, range)) = self.series_of(expr, grid)? else { return Ok(vec![evaluate(self)?]) };
+        self.on_runs(|ways| self.source.split(matchers, range, ways), evaluate)
+    }
+
+    /// Which series those of an expression are made of, one of each, and of which times; `None` if it is not like that.
+    pub(super) fn series_of<'e>(
+        &self,
+        expr: &'e Expr,
+        grid: Grid,
+    ) -> Result<Option<(&'e [Matcher], TimeRange)>, EvalError> {
         let kept = || expr.any(&mut |part| self.shared.place(part).is_some());
-        let Some((selector, leaf)) = only_selector(expr).filter(|_| grid.steps > 0 && !kept()) else {
-            return Ok(vec![evaluate(self)?]);
-        };
+        let Some((selector, leaf)) = only_selector(expr).filter(|_| grid.steps > 0 && !kept()) else { return Ok(None) };
+        Ok(Some((&selector.matchers, self.with_hints(self.reads(selector, leaf, grid)?))))
+    }
+
+    /// Evaluates with each of the runs that `split` makes, on as many threads as are idle.
+    pub(super) fn on_runs<'s, T: Send>(
+        &self,
+        split: impl FnOnce(usize) -> Result<Vec<SeriesIter<'s>>, SourceError>,
+        evaluate: impl Fn(&Engine<'_>) -> Result<T, EvalError> + Sync,
+    ) -> Result<Vec<T>, EvalError> {
+        let evaluate = &evaluate;
         let mut threads: Vec<_> = std::iter::from_fn(|| (self.options.spare)()).take(MOST_THREADS).collect();
-        if threads.is_empty() {
-            return Ok(vec![evaluate(self)?]);
-        }
-        let range = self.with_hints(self.reads(selector, leaf, grid)?);
-        let mut runs = self.source.split(&selector.matchers, range, 1 + threads.len())?.into_iter();
+        let mut runs = split(1 + threads.len())?.into_iter();
         let Some(first) = runs.next() else { return Ok(Vec::new()) };
         threads.truncate(runs.len());
-        let Engine { options, query, lookback, budget, .. } = *self;
-        let common = Common { options, query, lookback, budget, hints: self.hints.get() };
+        let Engine { root, options, query, lookback, budget, .. } = *self;
+        let common = Common { root, options, query, lookback, budget, hints: self.hints.get() };
         let outcomes: Vec<_> = thread::scope(|scope| {
             let others: Vec<_> = runs.map(|run| scope.spawn(move || common.on(run, evaluate))).collect();
             let first = common.on(first, evaluate);

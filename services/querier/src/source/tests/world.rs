@@ -16,10 +16,11 @@ use catalog::{BlockEntry, Catalog, Command, Inputs, Name, Place, Reply, SegmentE
 use futures::stream;
 use hidden::Hidden;
 use mesh::Directory;
-use model::{ByteSize, ShardCounts, ShardId, Signal, TenantId, TimeRange};
+use model::{ByteSize, Series, ShardCounts, ShardId, Signal, TenantId, TimeRange};
 use node::Node;
 use objects::Store;
 use placement::Table;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -116,7 +117,9 @@ impl World {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory.clone(), settings.catalog_age),
-            segments: Segments::new(Ranges::new(store.clone(), &settings, None), settings.open_segments),
+            segments: Segments::new(Ranges::new(store.clone(), &settings, Arc::default()), settings.open_segments),
+            peers: Arc::default(),
+            slices: Default::default(),
         };
         World { signal, ingesters, store, directory, parts: Arc::new(parts), _folder: folder }
     }
@@ -125,6 +128,26 @@ impl World {
     pub fn querier(&self, limits: Arc<LimitTable>) -> Querier {
         let settings = Settings { catalog_age: Duration::ZERO, ..Settings::default() };
         Querier::new(self.directory.clone(), None, self.store.clone(), limits, &settings, &Node::new(2))
+    }
+
+    /// Gives the querier so many others, of which some do nothing.
+    pub fn add_queriers(&self, works: &[bool]) {
+        let limits = Arc::new(LimitTable::new(&tenancy::Overrides::default()));
+        let mut given = self.parts.peers.given.lock().expect("nobody panicked");
+        for works in works {
+            let routes = match works {
+                true => tonic::service::Routes::new(self.querier(limits.clone()).slices()),
+                false => tonic::service::Routes::default(),
+            };
+            let name = format!("querier-{}", given.len());
+            given.push((name, link_to(routes)));
+        }
+    }
+
+    /// How many parts of queries others were asked for, and how many of those they did not do.
+    pub fn sliced(&self) -> (u64, u64) {
+        let counts = &self.parts.slices;
+        (counts.asked.load(Relaxed), counts.taken_back.load(Relaxed))
     }
 
     /// What the engines read.
@@ -341,6 +364,21 @@ impl Shard {
                 };
                 replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
             }
+            Head::Metrics(head) if request.what() == v1::What::Oldest => {
+                let time = head.snapshot().oldest(&tenant, range);
+                replies.push(Rows::Oldest(v1::Oldest { time }));
+            }
+            Head::Metrics(head) if request.what() == v1::What::Folded => {
+                let series: Vec<Series> = head.snapshot().select(&tenant, &matchers, range).collect();
+                let ids = series.iter().map(|series| series.labels().id().0 as u64).collect();
+                let options = promql::Options::default();
+                let folded = promql::fold(&super::OnePlace(series), &request.work, &options, &mut |message| {
+                    replies.push(Rows::Said(message.into()));
+                    Ok(())
+                });
+                folded.expect("folds");
+                replies.push(Rows::Folded(v1::Folded { series: ids }));
+            }
             Head::Metrics(head) => {
                 let view = head.snapshot();
                 let series = view.select(&tenant, &matchers, range);
@@ -383,12 +421,16 @@ impl Ingesters {
 
     fn link(&self) -> Link {
         let routes = tonic::service::Routes::new(ReadServer::new(self.clone()));
-        let routes = routes.add_service(ControlServer::new(self.clone())).prepare();
-        link::in_memory(tower::service_fn(move |request: http::Request<Body>| {
-            let routes = routes.clone();
-            async move { routes.oneshot(request).await.map(|response| response.map(Body::new)) }
-        }))
+        link_to(routes.add_service(ControlServer::new(self.clone())))
     }
+}
+
+fn link_to(routes: tonic::service::Routes) -> Link {
+    let routes = routes.prepare();
+    link::in_memory(tower::service_fn(move |request: http::Request<Body>| {
+        let routes = routes.clone();
+        async move { routes.oneshot(request).await.map(|response| response.map(Body::new)) }
+    }))
 }
 
 #[tonic::async_trait]
