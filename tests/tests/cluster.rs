@@ -21,6 +21,8 @@ mod doors;
 mod explore;
 #[path = "cluster/federation.rs"]
 mod federation;
+#[path = "cluster/fold.rs"]
+mod fold;
 #[path = "cluster/lacks.rs"]
 mod lacks;
 #[path = "cluster/life.rs"]

@@ -272,6 +272,10 @@ impl SeriesSource for Rows {
         only.delegate(matchers, range, work)
     }
 
+    fn delegates_from(&self, range: TimeRange) -> Option<i64> {
+        self.only()?.delegates_from(range)
+    }
+
     fn split(&self, matchers: &[Matcher], range: TimeRange, ways: usize) -> Result<Vec<SeriesIter<'_>>, SourceError> {
         let Some(only) = self.only() else { return Ok(vec![SeriesSource::select(self, matchers, range)?]) };
         Ok(only.split(matchers, range, ways)?.into_iter().map(|run| self.counted(run)).collect())

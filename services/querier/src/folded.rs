@@ -9,6 +9,7 @@ use crate::heads::{HeadRows, Question};
 use crate::source::{Snapshot, TenantRows};
 use model::{Matcher, Reason, ShardId, Signal, TimeRange};
 use std::collections::HashSet;
+use std::sync::atomic::Ordering::Relaxed;
 use transport::v1::{What, select_reply::Reply};
 
 /// What one leader answered.
@@ -25,7 +26,7 @@ impl TenantRows {
         range: TimeRange,
         work: &[u8],
     ) -> Result<Option<Vec<Vec<Vec<u8>>>>, QueryError> {
-        if self.parts.catalog.known().holds(Signal::Metrics, &self.tenant, range) {
+        if self.parts.catalog.known().newest(Signal::Metrics, &self.tenant, range).is_some() {
             return Ok(None);
         }
         let question = Question { work, ..self.question(What::Folded, matchers, range) };
@@ -50,6 +51,7 @@ impl TenantRows {
         if with_series.count() > 1 && !all.iter().flat_map(|answer| &answer.series).all(|id| seen.insert(*id)) {
             return Ok(None);
         }
+        self.parts.slices.folded.fetch_add(1, Relaxed);
         Ok(Some(all.into_iter().map(|answer| answer.messages).collect()))
     }
 

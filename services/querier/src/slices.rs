@@ -39,6 +39,7 @@ pub struct Counts {
     pub asked: AtomicU64,
     pub taken_back: AtomicU64,
     given: AtomicU64,
+    pub folded: AtomicU64,
 }
 
 impl Counts {
@@ -47,6 +48,7 @@ impl Counts {
             ("ouro_querier_slices_asked_total", "Parts of queries that other queriers were asked to do.", &self.asked),
             ("ouro_querier_slices_failed_total", "Those that they did not do.", &self.taken_back),
             ("ouro_querier_slices_given_total", "Parts of queries that were done for other queriers.", &self.given),
+            ("ouro_querier_folded_total", "Parts of queries that the leaders of shards did.", &self.folded),
         ] {
             out.counter(name, help, &[], count.load(Relaxed));
         }

@@ -375,6 +375,13 @@ impl SeriesSource for TenantRows {
         let elsewhere = |said: Vec<_>| Box::new(|| Ok(said.into_iter().map(Done::Said).collect()));
         Ok(said.map(|said| Delegated { here: None, elsewhere: elsewhere(said) }))
     }
+
+    fn delegates_from(&self, range: TimeRange) -> Option<i64> {
+        let range = self.kept.of(Signal::Metrics, range);
+        let newest = || self.parts.catalog.known().newest(Signal::Metrics, &self.tenant, range);
+        // Others that do what is closed have all of it.
+        if self.closed.is_some() { None } else { Some(newest().map_or(range.min, |newest| newest.saturating_add(1))) }
+    }
 }
 
 impl PageSource for TenantRows {

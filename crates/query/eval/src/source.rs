@@ -35,6 +35,11 @@ pub trait SeriesSource {
     ) -> Result<Option<Delegated<'_>>, SourceError> {
         Ok(None)
     }
+
+    /// From which time on, within the range, others may have all the rows and `delegate` may be worth trying.
+    fn delegates_from(&self, _range: TimeRange) -> Option<i64> {
+        None
+    }
 }
 
 /// Work that was shared out: each series is with one.

@@ -1,12 +1,21 @@
 //! What queries answer over a handful of series, written as `name{labels} values`.
 
+#[path = "evaluate/elsewhere.rs"]
+mod elsewhere;
 #[path = "evaluate/notation.rs"]
 mod notation;
 
-use eval::{EvalError, value::Value};
-use model::Reason;
+use elsewhere::Elsewhere;
+use eval::{
+    EvalError,
+    source::{Delegated, SeriesIter, SeriesSource, SourceError},
+    value::Value,
+};
+use model::{Matcher, Reason, TimeRange};
 use notation::{answer, load, text};
 use ouro_promql::{Options, ast::Type, instant, parse, range};
+use proptest::prelude::*;
+use std::cell::RefCell;
 
 /// Loads series with a sample a minute from 0 on, evaluates at the time of the last one, and compares all series.
 #[track_caller]
@@ -16,6 +25,10 @@ fn check(query: &str, series: &[&str], want: &[&str]) {
     let options = Options { experimental: true, ..Options::default() };
     let got = instant(&source, &expr, source.last, &options).unwrap_or_else(|e| panic!("{query}: {e}"));
     assert_eq!(answer(&got.value), want, "{query}");
+    let shared = Options { text: Some(query.into()), ..options };
+    let there = instant(&Elsewhere(&source), &expr, source.last, &shared).unwrap_or_else(|e| panic!("{query}: {e}"));
+    assert_eq!(answer(&there.value), want, "elsewhere: {query}");
+    assert_eq!(there.warnings, got.warnings, "elsewhere: {query}");
 }
 
 /// The same over all minutes from 0 to the last sample.
@@ -26,6 +39,11 @@ fn check_range(query: &str, series: &[&str], want: &[&str]) {
     let options = Options { experimental: true, ..Options::default() };
     let got = range(&source, &expr, 0, source.last, 60_000, &options).unwrap_or_else(|e| panic!("{query}: {e}"));
     assert_eq!(answer(&got.value), want, "{query}");
+    let shared = Options { text: Some(query.into()), ..options };
+    let there = range(&Elsewhere(&source), &expr, 0, source.last, 60_000, &shared);
+    let there = there.unwrap_or_else(|e| panic!("{query}: {e}"));
+    assert_eq!(answer(&there.value), want, "elsewhere: {query}");
+    assert_eq!(there.warnings, got.warnings, "elsewhere: {query}");
 }
 
 #[track_caller]
@@ -368,4 +386,64 @@ fn texts_of_values() {
 fn a_rate_needs_two_samples() {
     // Also where the window begins before 1970.
     check_range("increase(m[26m])", &["m _ 0 0 0"], &[" 0@120 0@180"]);
+}
+
+/// Keeps the task that it is given.
+struct Keeps<'s>(&'s dyn SeriesSource, RefCell<Vec<u8>>);
+
+impl SeriesSource for Keeps<'_> {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
+        self.0.select(matchers, range)
+    }
+
+    fn delegate(&self, _: &[Matcher], _: TimeRange, work: &[u8]) -> Result<Option<Delegated<'_>>, SourceError> {
+        *self.1.borrow_mut() = work.to_vec();
+        Ok(None)
+    }
+}
+
+fn task(query: &str) -> Vec<u8> {
+    let source = load(&AB);
+    let keeps = Keeps(&source, RefCell::default());
+    let options = Options { text: Some(query.into()), ..Options::default() };
+    instant(&keeps, &parse(query).expect("a query"), source.last, &options).expect("answers");
+    keeps.1.into_inner()
+}
+
+#[test]
+fn remarks_of_others_name_their_places() {
+    let source = load(&AB);
+    let options = Options { text: Some("  sum(quantile_over_time(2, m[2m]))".into()), ..Options::default() };
+    let expr = parse("  sum(quantile_over_time(2, m[2m]))").expect("a query");
+    let there = instant(&Elsewhere(&source), &expr, source.last, &options).expect("answers");
+    assert_eq!(there.warnings.warnings, ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:26)"]);
+}
+
+#[test]
+fn tasks_of_another_version_are_refused() {
+    let good = task("2 * sum(m)");
+    assert!(elsewhere::said(Vec::new(), &good).is_ok());
+    // As if the query had been counted in another way.
+    let text = "2 * sum(m)".len();
+    let mut other = good.clone();
+    assert_eq!(other[1 + text], 2, "the place of the aggregation");
+    other[1 + text] = 1;
+    let error = elsewhere::said(Vec::new(), &other).expect_err("is refused");
+    assert_eq!(error.reason(), Reason::Internal);
+    assert!(error.to_string().contains("another part of the query"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn strange_tasks_are_refused(
+        query in prop::sample::select(vec!["sum by (l) (rate(m[5m]))", "topk(2, m)", "sum(m offset -7m)"]),
+        at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
+        let mut task = task(query);
+        let place = at.index(task.len());
+        task[place] = byte;
+        let series = || load(&AB).select(&[], TimeRange::ALL).expect("series").map(|s| s.expect("one")).collect();
+        let _ = elsewhere::said(series(), &task);
+        task.truncate(cut.index(task.len()));
+        let _ = elsewhere::said(series(), &task);
+    }
 }

@@ -44,9 +44,11 @@ impl Catalog {
         Ok(found.into_iter().map(|(_, name)| name.clone()).collect())
     }
 
-    /// Whether any object has a tenant's rows within the range.
-    pub fn holds(&self, signal: Signal, tenant: &TenantId, range: TimeRange) -> bool {
-        self.segments().any(|segment| segment.shard.signal == signal && segment.holds(tenant, range))
-            || self.blocks().any(|block| block.signal == signal && block.holds(tenant, range))
+    /// The latest time of the objects that may have a tenant's rows within the range; `None` if there are none.
+    pub fn newest(&self, signal: Signal, tenant: &TenantId, range: TimeRange) -> Option<i64> {
+        let segments = self.segments().filter(|segment| segment.shard.signal == signal && segment.holds(tenant, range));
+        let segments = segments.filter_map(|segment| segment.tenant(tenant)).map(|entry| entry.max);
+        let blocks = self.blocks().filter(|block| block.signal == signal && block.holds(tenant, range));
+        segments.chain(blocks.map(|block| block.max)).max()
     }
 }

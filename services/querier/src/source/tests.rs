@@ -351,6 +351,39 @@ fn leaders_aggregate_what_is_in_heads_alone() {
 }
 
 #[test]
+fn leaders_aggregate_the_steps_after_what_is_flushed() {
+    let world = World::new(Signal::Metrics, 2);
+    let labels = |i: u32| Labels::from_pairs([("__name__", "m"), ("i", &i.to_string())]);
+    let all: Vec<Labels> = (0..6).map(labels).collect();
+    for time in 1..=100 {
+        for (shard, half) in (0..2).zip(all.chunks(3)) {
+            let samples: Vec<_> = half.iter().map(|labels| (labels, time * 1_000, time as f64)).collect();
+            append_samples(&world, shard, &samples);
+        }
+        if time == 50 {
+            (0..2).for_each(|shard| world.cut(shard));
+            (0..2).for_each(|shard| world.drop_cut(shard));
+        }
+    }
+    let _within = RUNTIME.enter();
+    let check = |text: &str, of: &dyn Fn(i64) -> f64, folds: u64| {
+        let options = promql::Options { text: Some(text.into()), ..promql::Options::default() };
+        let before = world.folded();
+        let expr = promql::parse(text).expect("a query");
+        let answer = promql::range(&world.rows(), &expr, 20_000, 100_000, 1_000, &options).expect("answers");
+        let want: Points = (20..=100).map(|step| ((Labels::empty(), step * 1_000), of(step))).collect();
+        assert_eq!(points(answer.value), want, "{text}");
+        assert_eq!(world.folded() - before, folds, "{text}");
+    };
+    check("sum(m)", &|step| 6.0 * step as f64, 0);
+    check("sum(sum_over_time(m[10s]))", &|step| (step - 9..=step).map(|time| 6.0 * time as f64).sum(), 1);
+    check("max(max_over_time(m[5s] offset 10s))", &|step| (step - 10) as f64, 1);
+    check("min(m @ 30)", &|_| 30.0, 0);
+    check("count(m offset 5s)", &|_| 6.0, 0);
+    check("max(max_over_time(sum(sum_over_time(m[1s]))[5s:1s]))", &|step| 6.0 * step as f64, 1);
+}
+
+#[test]
 fn other_queriers_do_their_slices_of_what_is_closed() {
     let world = World::new(Signal::Metrics, 2);
     let labels = |i: u32| Labels::from_pairs([("__name__", "m"), ("i", &format!("{i:03}"))]);

@@ -11,16 +11,47 @@ use eval::{
     column::{Column, Grid},
 };
 use model::{MatchOp, Matcher, labels::METRIC_NAME};
+use std::collections::HashMap;
 
 impl<'a> Engine<'a> {
     pub(super) fn aggregate(&self, expr: &Expr, grid: Grid, sink: Sink<'_>) -> Result<(), EvalError> {
         let Kind::Aggregate { arg, .. } = &expr.kind else { return Ok(()) };
-        for column in self.aggregated(expr, grid)?.finish(&mut self.notes(arg.at)) {
-            if !column.is_empty() {
-                sink(column)?;
+        let columns = |grid| Ok::<_, EvalError>(self.aggregated(expr, grid)?.finish(&mut self.notes(arg.at)));
+        let columns = match self.steps_of_others(expr, grid)? {
+            None => columns(grid)?,
+            // The steps at the end are for others to do: those before them would keep them from it.
+            Some(first) => {
+                let before = columns(Grid { steps: first, ..grid })?;
+                let after = columns(Grid { start: grid.time(first), steps: grid.steps - first, ..grid })?;
+                self.one_after_the_other(before, after, grid.steps)?
+            }
+        };
+        columns.into_iter().filter(|column| !column.is_empty()).try_for_each(sink)
+    }
+
+    /// Columns of some steps and of those after them, as columns of all.
+    fn one_after_the_other(
+        &self,
+        before: Vec<Column>,
+        after: Vec<Column>,
+        steps: usize,
+    ) -> Result<Vec<Column>, EvalError> {
+        let (mut all, mut places) = (Vec::new(), HashMap::new());
+        for (columns, is_after) in [(before, false), (after, true)] {
+            for column in columns {
+                let first = if is_after { steps - column.steps() } else { 0 };
+                let place = *places.entry((column.labels.clone(), column.drop_name)).or_insert(all.len());
+                if place == all.len() {
+                    let mut whole = Column::new(column.labels.clone(), steps);
+                    whole.drop_name = column.drop_name;
+                    self.budget.charge(whole.size())?;
+                    all.push(whole);
+                }
+                (0..column.steps()).for_each(|step| all[place].copy(first + step, column.get(step)));
             }
         }
-        Ok(())
+        all.iter().for_each(|column| self.budget.release(column.size()));
+        Ok(all)
     }
 
     /// What an aggregation comes to, if there were no more series.

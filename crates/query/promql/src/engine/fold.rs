@@ -16,13 +16,16 @@ use eval::{
     source::{Delegated, Done, SeriesSource, SourceError},
     value::Warnings,
 };
-use model::Reason;
+use model::{Matcher, Reason, TimeRange};
 use serde::{Deserialize, Serialize};
 use std::{cell::Cell, time::Duration};
 
 /// The last byte of a message says what it is.
 const PART: u8 = 0;
 const REMARKS: u8 = 1;
+
+/// To have others do them, a question for so many steps pays.
+const ENOUGH: usize = 4;
 
 /// What to do with some series.
 #[derive(Serialize, Deserialize)]
@@ -44,16 +47,39 @@ struct Task<'t> {
 }
 
 impl Engine<'_> {
-    /// Has others do an aggregation, if its series can be shared out and somebody else has rows.
-    pub(super) fn delegate(&self, expr: &Expr, grid: Grid) -> Result<Option<Delegated<'_>>, EvalError> {
+    /// Which series others would have to aggregate, and of which times; `None` if this is not for others.
+    fn for_others<'e>(&self, expr: &'e Expr, grid: Grid) -> Result<Option<(&'e [Matcher], TimeRange)>, EvalError> {
         let Kind::Aggregate { op, param, arg, .. } = &expr.kind else { return Ok(None) };
-        let Some(query) = self.options.text.as_deref() else { return Ok(None) };
         let reads = |param: &Expr| !param.selectors().is_empty();
         // Nobody else counts samples by steps.
-        if !op.is_mergeable() || self.options.tally.is_some() || param.as_deref().is_some_and(reads) {
+        let is_here = self.options.text.is_none() || self.options.tally.is_some();
+        if is_here || !op.is_mergeable() || param.as_deref().is_some_and(reads) || self.may_collide(arg) {
             return Ok(None);
         }
-        let Some((matchers, range)) = self.series_of(arg, grid)? else { return Ok(None) };
+        self.series_of(arg, grid)
+    }
+
+    /// The first of the steps at the end that look only at what others may have, if there are enough of them and not all
+    /// are like that.
+    pub(super) fn steps_of_others(&self, expr: &Expr, grid: Grid) -> Result<Option<usize>, EvalError> {
+        let Some((_, range)) = self.for_others(expr, grid)? else { return Ok(None) };
+        let Some(from) = self.source.delegates_from(range).filter(|from| *from > range.min) else { return Ok(None) };
+        let looks_before = |step: usize| {
+            let rest = Grid { start: grid.time(step), steps: grid.steps - step, ..grid };
+            Ok::<_, EvalError>(self.for_others(expr, rest)?.is_none_or(|(_, range)| range.min < from))
+        };
+        let (mut low, mut high) = (0, grid.steps.saturating_sub(ENOUGH - 1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            (low, high) = if looks_before(middle)? { (middle + 1, high) } else { (low, middle) };
+        }
+        Ok((0 < low && low + ENOUGH <= grid.steps).then_some(low))
+    }
+
+    /// Has others do an aggregation, if its series can be shared out and somebody else has rows.
+    pub(super) fn delegate(&self, expr: &Expr, grid: Grid) -> Result<Option<Delegated<'_>>, EvalError> {
+        let Some((matchers, range)) = self.for_others(expr, grid)? else { return Ok(None) };
+        let Some(query) = self.options.text.as_deref() else { return Ok(None) };
         let Some(place) = place(self.root, expr) else { return Ok(None) };
         let Options { default_step, experimental, delayed_name_removal, start_timestamps, .. } = *self.options;
         let (times, lookback, hints) = (self.query, Duration::from_millis(self.lookback as u64), self.hints.get());
@@ -129,9 +155,8 @@ pub fn fold(
     let root = parse(task.query).map_err(strange)?;
     let expr = nth(&root, task.place).filter(|expr| expr.to_string() == task.expr);
     let expr = expr.ok_or_else(|| strange("it names another part of the query than is meant"))?;
-    let grid = task.grid;
-    let last = i64::try_from(grid.steps).ok().and_then(|steps| steps.checked_mul(grid.step)?.checked_add(grid.start));
-    if grid.step < 1 || grid.start < -MAX_TIME || last.is_none_or(|last| last > MAX_TIME) {
+    let Grid { start, step, .. } = task.grid;
+    if step < 1 || start < -MAX_TIME || task.grid.end() > MAX_TIME {
         return Err(strange("its steps are out of range"));
     }
     let options = Options {
@@ -149,6 +174,7 @@ pub fn fold(
     let engine = Engine::new(source, &options, &root, task.times, &budget)?;
     // What is computed twice in the query is computed once here.
     let engine = Engine { shared: Shared::default(), hints: Cell::new(task.hints), ..engine };
+    let grid = engine.grid(start, task.grid.end(), step, expr)?;
     let aggregation = engine.aggregated(expr, grid)?;
     aggregation.parts(&mut |mut part| {
         part.push(PART);

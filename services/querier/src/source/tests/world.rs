@@ -144,6 +144,11 @@ impl World {
         }
     }
 
+    /// How many parts of queries the leaders did.
+    pub fn folded(&self) -> u64 {
+        self.parts.slices.folded.load(Relaxed)
+    }
+
     /// How many parts of queries others were asked for, and how many of those they did not do.
     pub fn sliced(&self) -> (u64, u64) {
         let counts = &self.parts.slices;
