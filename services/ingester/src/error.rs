@@ -45,6 +45,8 @@ pub enum Error {
     #[error(transparent)]
     Eval(#[from] eval::EvalError),
     #[error(transparent)]
+    LogQl(#[from] logql::Error),
+    #[error(transparent)]
     Store(#[from] objects::Error),
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
@@ -80,6 +82,7 @@ impl Error {
             Error::Logs(error) => error.reason(),
             Error::Metrics(error) => error.reason(),
             Error::Eval(error) => error.reason(),
+            Error::LogQl(error) => error.reason(),
             Error::Store(error) => error.reason(),
             Error::Catalog(_)
             | Error::Placement { .. }

@@ -1,18 +1,18 @@
-//! Computes a part of a query with the series of a head, so that only what comes of it travels.
+//! Computes a part of a query with the rows of a head, so that only what comes of it travels.
 
 use crate::error::Error;
 use crate::signal::{Emit, Means, Question, Reply};
 use eval::EvalError;
-use eval::source::{SeriesIter, SeriesSource, SourceError};
-use metrics::View;
-use model::{Matcher, TenantId, TimeRange};
+use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
+use model::{LogPage, Matcher, TenantId, TimeRange};
 use promql::Options;
+use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use transport::v1::Folded;
 
 /// A tenant's series in a head; notes which were read.
 struct Series<'v> {
-    view: &'v View,
+    view: &'v metrics::View,
     tenant: &'v TenantId,
     /// As far as the tenant's rows are kept.
     range: TimeRange,
@@ -39,8 +39,8 @@ impl SeriesSource for Series<'_> {
     }
 }
 
-/// Gives what comes of the question's work, and which series went into it.
-pub fn answer(view: &View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
+/// Gives what comes of the question's work with the series of a head, and which went into it.
+pub fn metrics(view: &metrics::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
     let source = Series { view, tenant: &question.tenant, range: question.range, ids: Mutex::default() };
     let max_memory = usize::try_from(question.max_bytes).unwrap_or(usize::MAX);
     let (cancelled, spare) = (means.gone.clone(), means.spare.clone());
@@ -51,6 +51,48 @@ pub fn answer(view: &View, question: &Question, means: &Means, emit: Emit<'_>) -
     })?;
     let series = source.ids.into_inner().unwrap_or_else(PoisonError::into_inner);
     let size = size_of::<u64>() * series.len();
-    emit(Reply::Folded(Folded { series }), size);
+    emit(Reply::Folded(Folded { series, ..Folded::default() }), size);
+    Ok(())
+}
+
+/// A tenant's lines in a head; counts which were read.
+struct Lines<'v> {
+    view: &'v logs::View,
+    tenant: &'v TenantId,
+    /// As far as the tenant's rows are kept.
+    range: TimeRange,
+    /// Pages, lines, and bytes.
+    looked: Cell<[u64; 3]>,
+}
+
+impl Lines<'_> {
+    fn note(&self, page: &LogPage) {
+        let metadata: usize = page.metadata.iter().map(|labels| labels.packed().len()).sum();
+        let [pages, lines, bytes] = self.looked.get();
+        self.looked.set([pages + 1, lines + page.len() as u64, bytes + (page.text.len() + metadata) as u64]);
+    }
+}
+
+impl PageSource for Lines<'_> {
+    fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        let LogSelection { matchers, range, contains, lines, .. } = selection.clone();
+        let selection = logs::Selection { matchers, range: range.intersect(self.range), contains, lines };
+        let pages = self.view.pages(self.tenant, &selection);
+        let failed = |error: logs::Error| SourceError { reason: error.reason(), text: error.to_string() };
+        Ok(Box::new(pages.map(move |page| page.inspect(|page| self.note(page)).map_err(failed))))
+    }
+}
+
+/// Gives what comes of the question's work with the lines of a head, and how many they were.
+pub fn logs(view: &logs::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
+    let source = Lines { view, tenant: &question.tenant, range: question.range, looked: Cell::default() };
+    let max_memory = usize::try_from(question.max_bytes).unwrap_or(usize::MAX);
+    let options = logql::Options { max_memory, cancelled: means.gone.clone(), ..logql::Options::default() };
+    logql::fold(&source, &question.work, &options, &mut |message| {
+        let size = message.len();
+        if emit(Reply::Said(message.into()), size) { Ok(()) } else { Err(EvalError::Cancelled) }
+    })?;
+    let [pages, lines, bytes] = source.looked.get();
+    emit(Reply::Folded(Folded { series: Vec::new(), pages, lines, bytes }), 0);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Logs behind the door: batches stay in the log, the head is an index over them.
 
 use crate::error::Error;
+use crate::fold;
 use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, emit_labels};
 use block::Part;
 use bytes::Bytes;
@@ -82,7 +83,7 @@ impl Head for LogsHead {
         }
     }
 
-    fn select(view: &logs::View, question: &Question, _: &Means, emit: Emit<'_>) -> Result<(), Error> {
+    fn select(view: &logs::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
         let Question { tenant, what, matchers, range, contains, limit, newest, after, .. } = question;
         let selection =
             || logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: true };
@@ -119,7 +120,8 @@ impl Head for LogsHead {
                     }
                 }
             }
-            v1::What::Folded | v1::What::Metadata | v1::What::Exemplars | v1::What::Oldest | v1::What::Unspecified => {}
+            v1::What::Folded => fold::logs(view, question, means, emit)?,
+            v1::What::Metadata | v1::What::Exemplars | v1::What::Oldest | v1::What::Unspecified => {}
         }
         Ok(())
     }

@@ -122,7 +122,7 @@ impl Head for MetricsHead {
             v1::What::Oldest => {
                 emit(Reply::Oldest(v1::Oldest { time: view.oldest(tenant, *range) }), 8);
             }
-            v1::What::Folded => fold::answer(view, question, means, emit)?,
+            v1::What::Folded => fold::metrics(view, question, means, emit)?,
             v1::What::Arrived | v1::What::Unspecified => {}
         }
         Ok(())

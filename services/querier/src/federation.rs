@@ -11,7 +11,7 @@ use crate::reading::Reading;
 use crate::side_by_side::{SideBySide, Taker, WIDTH};
 use crate::source::TenantRows;
 use eval::source::Rows as StoredRows;
-use eval::source::{Delegated, LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Take};
+use eval::source::{Delegated, LogSelection, PageIter, PageSource, Said, SeriesIter, SeriesSource, SourceError, Take};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -142,6 +142,16 @@ impl Rows {
         Box::new(self.reading.watched(series).inspect(|series| self.looked.at_series(series)))
     }
 
+    /// Gives rows on, counted, until the query should end.
+    fn counting(&self, rows: StoredRows<'_>, ended: &mut Result<(), QueryError>, take: Take<'_>) -> ControlFlow<()> {
+        *ended = self.reading.check();
+        if ended.is_err() {
+            return ControlFlow::Break(());
+        }
+        self.looked.at_rows(&rows);
+        take(rows)
+    }
+
     /// What `read` takes from each of some tenants, who are read at the same time.
     fn beside<T: Send + 'static>(
         &self,
@@ -269,7 +279,7 @@ impl SeriesSource for Rows {
     ) -> Result<Option<Delegated<'_>>, SourceError> {
         // Of several tenants, labels are added here.
         let Some(only) = self.only() else { return Ok(None) };
-        only.delegate(matchers, range, work)
+        SeriesSource::delegate(only, matchers, range, work)
     }
 
     fn delegates_from(&self, range: TimeRange) -> Option<i64> {
@@ -327,18 +337,27 @@ impl PageSource for Rows {
         Ok(Box::new(self.reading.watched(pages).inspect(|page| self.looked.at_page(page))))
     }
 
+    fn delegate(
+        &self,
+        selection: &LogSelection,
+        work: &[u8],
+        apart: bool,
+        take: Take<'_>,
+    ) -> Result<Option<Vec<Said>>, SourceError> {
+        let Some(only) = self.only() else { return Ok(None) };
+        let mut ended = Ok(());
+        let said =
+            PageSource::delegate(only, selection, work, apart, &mut |rows| self.counting(rows, &mut ended, take))?;
+        ended?;
+        said.iter().flatten().for_each(|said| self.looked.at_others(said));
+        Ok(said)
+    }
+
     /// Of one tenant as it keeps its rows, of several as lines.
     fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
         if let Some(only) = self.only() {
             let mut ended = Ok(());
-            only.visit(selection, &mut |rows| {
-                ended = self.reading.check();
-                if ended.is_err() {
-                    return ControlFlow::Break(());
-                }
-                self.looked.at_rows(&rows);
-                take(rows)
-            })?;
+            only.visit(selection, &mut |rows| self.counting(rows, &mut ended, take))?;
             return Ok(ended?);
         }
         for page in PageSource::select(self, selection)? {

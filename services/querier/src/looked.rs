@@ -1,6 +1,6 @@
 //! What a query looked at, for the statistics of its answer.
 
-use eval::source::{Rows, SourceError};
+use eval::source::{Rows, Said, SourceError};
 use model::{LogPage, Series};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -29,6 +29,13 @@ impl Looked {
                 add(&self.pages, 1);
                 add(&self.lines, part.times().len());
             }
+        }
+    }
+
+    /// What others looked at.
+    pub fn at_others(&self, said: &Said) {
+        for (count, more) in [(&self.pages, said.pages), (&self.lines, said.lines), (&self.bytes, said.bytes)] {
+            count.fetch_add(more, Relaxed);
         }
     }
 

@@ -22,11 +22,12 @@ use crate::slices;
 use crate::tail::Begun;
 use catalog::{Catalog, Overtaken};
 use eval::source::{
-    Delegated, Done, LogSelection, Order, PageIter, PageSource, Rows, SeriesIter, SeriesSource, SourceError, Take,
+    Delegated, Done, LogSelection, Order, PageIter, PageSource, Rows, Said, SeriesIter, SeriesSource, SourceError, Take,
 };
 use hidden::Hidden;
 use model::{Exemplar, Horizon, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tenancy::Limits;
@@ -320,6 +321,22 @@ impl TenantRows {
         Ok((snapshot, logs::Selection { matchers: matchers.clone(), range, contains, lines }, limit))
     }
 
+    /// Rows of objects as these keep them.
+    fn visit_objects(
+        &self,
+        objects: &[String],
+        wanted: &logs::Selection,
+        take: Take<'_>,
+    ) -> Result<ControlFlow<()>, QueryError> {
+        for (number, name) in (0..).zip(objects) {
+            let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
+            if shredded::visit(&reader, wanted, number, take).map_err(within(name))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
     fn pages_of<'a>(
         &'a self,
         name: &str,
@@ -431,12 +448,8 @@ impl PageSource for TenantRows {
         }
         let (snapshot, wanted, _) = self.log_rows(selection)?;
         let mut shown = Shown::new(snapshot.hidden, take);
-        for (number, name) in (0..).zip(&snapshot.objects) {
-            let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
-            if shredded::visit(&reader, &wanted, number, &mut |rows| shown.take(rows)).map_err(within(name))?.is_break()
-            {
-                return shown.ended();
-            }
+        if self.visit_objects(&snapshot.objects, &wanted, &mut |rows| shown.take(rows))?.is_break() {
+            return shown.ended();
         }
         for page in pages_of_heads(snapshot.heads) {
             if shown.take(Rows::Lines(page?)).is_break() {
@@ -444,6 +457,36 @@ impl PageSource for TenantRows {
             }
         }
         shown.ended()
+    }
+
+    fn delegate(
+        &self,
+        selection: &LogSelection,
+        work: &[u8],
+        apart: bool,
+        take: Take<'_>,
+    ) -> Result<Option<Vec<Said>>, SourceError> {
+        if self.levels || self.begun.is_some() {
+            return Ok(None);
+        }
+        let LogSelection { matchers, range, contains, lines, order, .. } = selection;
+        let range = self.kept.of(Signal::Logs, *range);
+        let folded = self.reading.during(self.folded_lines(matchers, range, work));
+        let Some((said, snapshot)) = self.runtime.block_on(folded)? else { return Ok(None) };
+        let (matchers, contains) = (matchers.clone(), contains.clone());
+        let wanted = logs::Selection { matchers, range, contains, lines: *lines };
+        if apart {
+            let _ = self.visit_objects(&snapshot.objects, &wanted, take)?;
+            return Ok(Some(said));
+        }
+        for name in &snapshot.objects {
+            for page in self.pages_of(name, &wanted, *order, None, None)? {
+                if take(Rows::Lines(page?)).is_break() {
+                    return Ok(Some(said));
+                }
+            }
+        }
+        Ok(Some(said))
     }
 }
 

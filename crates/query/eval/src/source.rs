@@ -78,6 +78,30 @@ pub trait PageSource {
         }
         Ok(())
     }
+
+    /// As `visit`, but has others do a part of a query with the rows that they have: `work`, in the words of the language.
+    /// What they say is for after the other rows. `None`, and nothing taken, where all rows are to be read; `apart`: rows
+    /// may be given taken apart.
+    fn delegate(
+        &self,
+        _selection: &LogSelection,
+        _work: &[u8],
+        _apart: bool,
+        _take: Take<'_>,
+    ) -> Result<Option<Vec<Said>>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// What one who did a part of a query says.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// In the words of the language.
+    pub messages: Vec<Vec<u8>>,
+    /// What it looked at.
+    pub pages: u64,
+    pub lines: u64,
+    pub bytes: u64,
 }
 
 pub type Take<'t> = &'t mut dyn FnMut(Rows<'_>) -> ControlFlow<()>;

@@ -1,6 +1,7 @@
 //! What a LogQL text means, as a tree.
 
 use model::Matcher;
+use serde::{Deserialize, Serialize};
 
 /// A parsed query. `Display` gives its canonical text.
 #[derive(Debug, Clone, PartialEq)]
@@ -281,7 +282,7 @@ pub enum Conversion {
     DurationSeconds,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Grouping {
     pub without: bool,
     pub labels: Vec<String>,

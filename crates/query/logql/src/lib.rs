@@ -35,6 +35,6 @@ pub use ast::Expr;
 pub use entries::{Entry, StreamEntries, entries};
 pub use error::{Error, ParseError};
 pub use line_filter::LineTest;
-pub use metric::{instant, range};
+pub use metric::{fold, instant, range};
 pub use options::Options;
 pub use parse::parse;

@@ -3,8 +3,11 @@
 mod accumulate;
 mod binary;
 mod columns;
+mod fold;
 mod samples;
 mod vector;
+
+pub use fold::fold;
 
 use crate::ast::{Expr, Metric};
 use crate::error::Error;

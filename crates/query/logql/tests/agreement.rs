@@ -7,14 +7,15 @@ mod obvious;
 #[path = "agreement/random.rs"]
 mod random;
 
-use eval::source::Order;
+use eval::source::{LogSelection, Order, PageIter, PageSource, Said, SourceError, Take};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
-use model::Labels;
+use model::{Labels, Reason};
 use obvious::{Failed, Map};
-use ouro_logql::{Expr, Options, entries, instant, parse, range};
+use ouro_logql::{Error, Expr, Options, entries, fold, instant, parse, range};
 use proptest::prelude::*;
 use random::{Row, SECOND, STREAMS};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 type Points = BTreeMap<(Map, i64), f64>;
@@ -65,6 +66,101 @@ fn differ(got: &Points, want: &Points) -> Option<String> {
     all.into_iter().find(|key| !same(key)).map(|key| format!("{key:?}: {:?}, wanted {:?}", got.get(key), want.get(key)))
 }
 
+/// A source of which some rows are with others, who do their parts of queries.
+struct Elsewhere {
+    here: Memory,
+    there: [Memory; 2],
+}
+
+/// Every third row is here.
+fn shared(rows: &[Row]) -> Elsewhere {
+    let part = |own: usize| {
+        let rows = rows.iter().enumerate().filter(|(at, _)| at % 3 == own).map(|(_, row)| row.clone());
+        source(&rows.collect::<Vec<_>>())
+    };
+    Elsewhere { here: part(0), there: [part(1), part(2)] }
+}
+
+/// What somebody with these rows says of a task.
+fn said(rows: &Memory, task: &[u8]) -> Result<Said, Error> {
+    let mut said = Said::default();
+    fold(rows, task, &Options { max_memory: 1 << 24, ..Options::default() }, &mut |message| {
+        said.messages.push(message);
+        Ok(())
+    })?;
+    Ok(said)
+}
+
+impl PageSource for Elsewhere {
+    fn select(&self, _: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        Err(SourceError { reason: Reason::Internal, text: "nobody has all rows".into() })
+    }
+
+    fn delegate(
+        &self,
+        selection: &LogSelection,
+        work: &[u8],
+        _: bool,
+        take: Take<'_>,
+    ) -> Result<Option<Vec<Said>>, SourceError> {
+        let failed = |error: Error| SourceError { reason: error.reason(), text: error.to_string() };
+        let all = self.there.iter().map(|rows| said(rows, work).map_err(failed)).collect::<Result<_, _>>()?;
+        self.here.visit(selection, take)?;
+        Ok(Some(all))
+    }
+}
+
+/// Keeps the task that it is given.
+#[derive(Default)]
+struct Keeps(RefCell<Vec<u8>>);
+
+impl PageSource for Keeps {
+    fn select(&self, _: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        Ok(Box::new(std::iter::empty()))
+    }
+
+    fn delegate(&self, _: &LogSelection, work: &[u8], _: bool, _: Take<'_>) -> Result<Option<Vec<Said>>, SourceError> {
+        *self.0.borrow_mut() = work.to_vec();
+        Ok(None)
+    }
+}
+
+proptest! {
+    #[test]
+    fn strange_tasks_are_refused(
+        text in random::metric(),
+        rows in random::rows(0..20),
+        (at, cut) in any::<(prop::sample::Index, prop::sample::Index)>(),
+        byte: u8,
+    ) {
+        let (keeps, expr) = (Keeps::default(), parse(&text).expect("a query"));
+        let _ = range(&keeps, &expr, 0, 10 * SECOND, SECOND, &Options::default());
+        let (mut task, rows) = (keeps.0.into_inner(), source(&rows));
+        prop_assume!(!task.is_empty());
+        let place = at.index(task.len());
+        task[place] = byte;
+        let _ = said(&rows, &task);
+        task.truncate(cut.index(task.len()));
+        let _ = said(&rows, &task);
+    }
+
+    #[test]
+    fn strange_messages_are_refused(message in prop::collection::vec(any::<u8>(), 0..100), text in random::metric()) {
+        struct Strange(Vec<u8>);
+        impl PageSource for Strange {
+            fn select(&self, _: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+                Ok(Box::new(std::iter::empty()))
+            }
+
+            fn delegate(&self, _: &LogSelection, _: &[u8], _: bool, _: Take<'_>) -> Result<Option<Vec<Said>>, SourceError> {
+                Ok(Some(vec![Said { messages: vec![self.0.clone()], ..Said::default() }]))
+            }
+        }
+        let expr = parse(&text).expect("a query");
+        let _ = range(&Strange(message), &expr, 0, 10 * SECOND, SECOND, &Options::default());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -83,6 +179,12 @@ proptest! {
             }
         }
         let got = range(&source, &expr, times[0], times[7], step * SECOND, &options);
+        let there = range(&shared(&rows), &expr, times[0], times[7], step * SECOND, &options);
+        match (&got, there) {
+            (Ok(got), Ok(there)) => prop_assert_eq!(differ(&points(there), &points(got.clone())), None, "elsewhere: {}", text),
+            (Err(_), Err(_)) => {}
+            (got, there) => prop_assert!(false, "{text}: {got:?}, elsewhere {there:?}"),
+        }
         match (got.map(points), want) {
             (Ok(got), Ok(want)) => prop_assert_eq!(differ(&got, &want), None, "{}", text),
             (Err(_), Err(Failed)) => {}

@@ -301,7 +301,7 @@ impl SeriesSource for Reads {
     }
 
     fn delegate(&self, m: &[Matcher], range: TimeRange, work: &[u8]) -> Result<Option<Delegated<'_>>, SourceError> {
-        self.0.delegate(m, range, work)
+        SeriesSource::delegate(&self.0, m, range, work)
     }
 }
 

@@ -3,8 +3,11 @@
 use crate::ast::{RangeAggregation, RangeOp};
 use eval::column::{Column, Grid};
 use eval::number::{Deviation, Kahan, Mean, quantile};
+use serde::{Deserialize, Serialize};
+use std::mem::discriminant;
 
 /// The state of one series over all steps. A sample counts at each step whose window it is in.
+#[derive(Serialize, Deserialize)]
 pub(super) enum Accumulator {
     /// How many more samples (and how much more of their sum) each step has than the one before: a sample costs the
     /// same however many windows it is in. Exact, because counts and sizes are whole numbers.
@@ -85,23 +88,10 @@ impl Accumulator {
             }
             Accumulator::Means(means) => means[first..=last].iter_mut().for_each(|mean| mean.add(value)),
             Accumulator::Extremes { max, best } => {
-                for best in &mut best[first..=last] {
-                    let better = match best {
-                        None => true,
-                        Some(known) => known.is_nan() || (if *max { value > *known } else { value < *known }),
-                    };
-                    if better {
-                        *best = Some(value);
-                    }
-                }
+                best[first..=last].iter_mut().for_each(|best| *best = better(*max, *best, Some(value)));
             }
             Accumulator::Edges { latest, edge } => {
-                for edge in &mut edge[first..=last] {
-                    let better = edge.is_none_or(|(known, _)| if *latest { time >= known } else { time < known });
-                    if better {
-                        *edge = Some((time, value));
-                    }
-                }
+                edge[first..=last].iter_mut().for_each(|edge| *edge = outer(*latest, *edge, Some((time, value))));
             }
             Accumulator::Deviations(deviations) => deviations[first..=last].iter_mut().for_each(|d| d.add(value)),
             Accumulator::Samples(samples) => {
@@ -111,6 +101,55 @@ impl Accumulator {
             }
         }
         None
+    }
+
+    /// Whether one of unknown origin is one of this aggregation and so many steps.
+    pub(super) fn fits(&self, aggregation: &RangeAggregation, steps: usize) -> bool {
+        let like = Accumulator::new(aggregation, steps);
+        let samples = matches!(self, Accumulator::Samples(_));
+        let extremes = |of: &Accumulator| matches!(of, Accumulator::Extremes { max: true, .. });
+        let edges = |of: &Accumulator| matches!(of, Accumulator::Edges { latest: true, .. });
+        let counts = |of: &Accumulator| if let Accumulator::Whole { counts, .. } = of { counts.len() } else { 0 };
+        discriminant(self) == discriminant(&like)
+            && (samples || self.size() == like.size())
+            && extremes(self) == extremes(&like)
+            && edges(self) == edges(&like)
+            && counts(self) == counts(&like)
+    }
+
+    /// Takes over what another one of the same kind was given after this one; answers how many bytes more are kept now.
+    pub(super) fn merge(&mut self, other: Accumulator) -> usize {
+        fn each<T>(all: &mut [T], others: Vec<T>, mut merge: impl FnMut(&mut T, T)) {
+            all.iter_mut().zip(others).for_each(|(one, other)| merge(one, other));
+        }
+        match (self, other) {
+            (Accumulator::Whole { counts, sums }, Accumulator::Whole { counts: others, sums: other_sums }) => {
+                each(counts, others, |count, more| *count = count.wrapping_add(more));
+                each(sums, other_sums, |sum, more| *sum = sum.wrapping_add(more));
+            }
+            (Accumulator::Sums(sums), Accumulator::Sums(others)) => {
+                each(sums, others, |sum, other| match (sum, other) {
+                    (Some(sum), Some(other)) => sum.merge(other),
+                    (sum @ None, other) => *sum = other,
+                    (Some(_), None) => {}
+                })
+            }
+            (Accumulator::Means(means), Accumulator::Means(others)) => each(means, others, Mean::merge),
+            (Accumulator::Extremes { max, best }, Accumulator::Extremes { best: others, .. }) => {
+                each(best, others, |best, other| *best = better(*max, *best, other));
+            }
+            (Accumulator::Edges { latest, edge }, Accumulator::Edges { edge: others, .. }) => {
+                each(edge, others, |edge, other| *edge = outer(*latest, *edge, other));
+            }
+            (Accumulator::Deviations(all), Accumulator::Deviations(others)) => each(all, others, Deviation::merge),
+            (Accumulator::Samples(samples), Accumulator::Samples(mut others)) => {
+                let before = samples.capacity();
+                samples.append(&mut others);
+                return 16 * (samples.capacity() - before);
+            }
+            _ => debug_assert!(false, "accumulators of two kinds"),
+        }
+        0
     }
 
     /// Writes the numbers of the steps that have any.
@@ -160,6 +199,25 @@ impl Accumulator {
                 }
             }
         }
+    }
+}
+
+/// The greater or lesser of two numbers; NaN only if there is nothing else.
+fn better(max: bool, known: Option<f64>, other: Option<f64>) -> Option<f64> {
+    let is_better = |known: f64, other: f64| known.is_nan() || if max { other > known } else { other < known };
+    match (known, other) {
+        (Some(a), Some(b)) if !is_better(a, b) => known,
+        (_, None) => known,
+        _ => other,
+    }
+}
+
+/// The later or earlier of two samples; of one time, the one that came later is the later one.
+fn outer(latest: bool, known: Option<(i64, f64)>, other: Option<(i64, f64)>) -> Option<(i64, f64)> {
+    match (known, other) {
+        (Some((a, _)), Some((b, _))) if if latest { b < a } else { b >= a } => known,
+        (_, None) => known,
+        _ => other,
     }
 }
 

@@ -27,13 +27,15 @@ pub(super) struct Sampler<'q> {
     /// The filters after `unwrap`.
     after: Vec<LabelTest>,
     grouping: Option<Grouping>,
+    /// That of an outer `sum`.
+    pub pushed: Option<&'q Grouping>,
 }
 
 /// The series met so far.
 #[derive(Default)]
 pub(super) struct SeriesSet {
     by_key: HashMap<Vec<u8>, usize>,
-    series: Vec<(Labels, Accumulator)>,
+    pub series: Vec<(Labels, Accumulator)>,
     key: Vec<u8>,
 }
 
@@ -45,7 +47,23 @@ impl Evaluation<'_> {
         aggregation: &RangeAggregation,
         pushed: Option<&Grouping>,
     ) -> Result<Vec<Column>, Error> {
-        let sampler = Sampler::new(aggregation, pushed, self.options.now)?;
+        let set = self.sampled(&Sampler::new(aggregation, pushed, self.options.now)?)?;
+        if aggregation.op == RangeOp::Absent {
+            return Ok(self.absent(aggregation, set));
+        }
+        let mut columns = Vec::with_capacity(set.series.len());
+        for (labels, accumulator) in set.series {
+            let mut column = Column::new(labels, self.grid.steps);
+            accumulator.finish(aggregation, self.grid, &mut column);
+            columns.push(column);
+        }
+        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(columns)
+    }
+
+    /// What comes of all rows.
+    pub(super) fn sampled(&self, sampler: &Sampler<'_>) -> Result<SeriesSet, Error> {
+        let aggregation = sampler.aggregation;
         let (range, offset) = (aggregation.range, aggregation.offset);
         let first = self.grid.start.saturating_sub(offset).saturating_sub(range).saturating_add(1);
         let times = TimeRange::new(first, self.grid.end().saturating_sub(offset));
@@ -60,19 +78,9 @@ impl Evaluation<'_> {
         };
         let mut set = SeriesSet::default();
         if self.grid.steps > 0 {
-            self.take_all(&selection, &sampler, times, &mut set)?;
+            self.take_all(&selection, sampler, times, &mut set)?;
         }
-        if aggregation.op == RangeOp::Absent {
-            return Ok(self.absent(aggregation, set));
-        }
-        let mut columns = Vec::with_capacity(set.series.len());
-        for (labels, accumulator) in set.series {
-            let mut column = Column::new(labels, self.grid.steps);
-            accumulator.finish(aggregation, self.grid, &mut column);
-            columns.push(column);
-        }
-        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(columns)
+        Ok(set)
     }
 
     fn take_all(
@@ -82,22 +90,32 @@ impl Evaluation<'_> {
         times: TimeRange,
         set: &mut SeriesSet,
     ) -> Result<(), Error> {
-        if sampler.pipeline.parser().is_none() || sampler.counts_bytes() {
-            for page in self.source.select(selection)? {
-                self.budget.tick()?;
-                self.take_page(&page?, sampler, times, set)?;
-            }
-            return Ok(());
-        }
+        let apart = sampler.pipeline.parser().is_some() && !sampler.counts_bytes();
         let (mut known, mut result) = (Known::default(), Ok(()));
-        self.source.visit(selection, &mut |rows| {
+        let mut take = |rows: Rows<'_>| {
             result = self.budget.tick().map_err(Error::from).and_then(|()| match rows {
                 Rows::Lines(page) => self.take_page(&page, sampler, times, set),
                 Rows::Shredded(part) => self.take_columns(part, sampler, times, &mut known, set),
             });
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
-        result
+        };
+        let said = match self.task(sampler) {
+            Some(task) => self.source.delegate(selection, &task, apart, &mut take)?,
+            None => None,
+        };
+        if let Some(said) = said {
+            result?;
+            return said.iter().flat_map(|said| &said.messages).try_for_each(|part| self.hear(part, sampler, set));
+        }
+        if apart {
+            self.source.visit(selection, &mut take)?;
+            return result;
+        }
+        for page in self.source.select(selection)? {
+            self.budget.tick()?;
+            self.take_page(&page?, sampler, times, set)?;
+        }
+        Ok(())
     }
 
     pub(super) fn take_page(
@@ -168,8 +186,18 @@ impl Evaluation<'_> {
     pub(super) fn series(&self, sampler: &Sampler<'_>, row: &Row<'_>, set: &mut SeriesSet) -> Result<usize, Error> {
         let mut labels: Vec<(&str, &str)> = row.labels().filter(|(name, _)| sampler.keeps(name)).collect();
         labels.sort_unstable();
+        self.series_of(&labels, sampler.aggregation, set)
+    }
+
+    /// The series with these labels, which are sorted.
+    pub(super) fn series_of(
+        &self,
+        labels: &[(&str, &str)],
+        aggregation: &RangeAggregation,
+        set: &mut SeriesSet,
+    ) -> Result<usize, Error> {
         set.key.clear();
-        for (name, value) in &labels {
+        for (name, value) in labels {
             for text in [name, value] {
                 set.key.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 set.key.extend_from_slice(text.as_bytes());
@@ -182,10 +210,10 @@ impl Evaluation<'_> {
         if set.series.len() >= limit {
             return Err(Error::Series { limit });
         }
-        let accumulator = Accumulator::new(sampler.aggregation, self.grid.steps);
+        let accumulator = Accumulator::new(aggregation, self.grid.steps);
         self.budget.charge(accumulator.size() + 2 * set.key.len() + 8 * self.grid.steps + 160)?;
         set.by_key.insert(set.key.clone(), set.series.len());
-        set.series.push((Labels::from_pairs(labels), accumulator));
+        set.series.push((Labels::from_pairs(labels.iter().copied()), accumulator));
         Ok(set.series.len() - 1)
     }
 
@@ -257,7 +285,11 @@ impl<'q> Sampler<'q> {
         !self.pipeline.is_empty() || self.aggregation.unwrap.is_some() || self.counts_bytes()
     }
 
-    fn new(aggregation: &'q RangeAggregation, pushed: Option<&Grouping>, now: i64) -> Result<Sampler<'q>, Error> {
+    pub(super) fn new(
+        aggregation: &'q RangeAggregation,
+        pushed: Option<&'q Grouping>,
+        now: i64,
+    ) -> Result<Sampler<'q>, Error> {
         let mut pipeline = Pipeline::new(&aggregation.log.stages)?.at(now);
         let filters = aggregation.unwrap.iter().flat_map(|unwrap| &unwrap.filters);
         let after = filters.map(LabelTest::new).collect::<Result<Vec<LabelTest>, String>>();
@@ -272,7 +304,7 @@ impl<'q> Sampler<'q> {
             after.iter().for_each(|test| test.names(&mut wanted));
             pipeline = pipeline.wanting(wanted);
         }
-        Ok(Sampler { aggregation, pipeline, after, grouping })
+        Ok(Sampler { aggregation, pipeline, after, grouping, pushed })
     }
 
     fn counts_bytes(&self) -> bool {

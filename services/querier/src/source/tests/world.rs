@@ -13,6 +13,7 @@ use crate::source::TenantRows;
 use block::{BlockMeta, Part, Segment, SegmentMeta};
 use bytes::Bytes;
 use catalog::{BlockEntry, Catalog, Command, Inputs, Name, Place, Reply, SegmentEntry, TenantEntry};
+use eval::source::{LogSelection, PageIter, PageSource, SourceError};
 use futures::stream;
 use hidden::Hidden;
 use mesh::Directory;
@@ -31,7 +32,7 @@ use tower::ServiceExt;
 use transport::v1::control_server::{Control, ControlServer};
 use transport::v1::read_server::{Read, ReadServer};
 use transport::v1::select_reply::Reply as Rows;
-use transport::{Link, link, rows, v1};
+use transport::{Link, link, rows, status, v1};
 use wire::batch::Header;
 
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
@@ -337,7 +338,7 @@ impl Shard {
     }
 
     /// As an ingester answers.
-    fn select(&self, request: v1::SelectRequest, changed: u64) -> Vec<Rows> {
+    fn select(&self, request: v1::SelectRequest, changed: u64) -> (Vec<Rows>, Result<(), Status>) {
         let (tenant, range) = (tenant(), TimeRange::new(request.min_time, request.max_time));
         let matchers = rows::read_matchers(request.matchers.clone()).expect("matchers");
         let mut replies = vec![Rows::View(v1::View {
@@ -351,16 +352,27 @@ impl Shard {
                 Head::Metrics(head) => head.snapshot().series(&tenant, &matchers, range),
             };
             replies.extend(found.iter().map(rows::labels_reply));
-            return replies;
+            return (replies, Ok(()));
         }
         match &self.head {
+            Head::Logs(head) if request.what() == v1::What::Folded => {
+                let source = Lines(head.snapshot(), range);
+                let folded = logql::fold(&source, &request.work, &logql::Options::default(), &mut |message| {
+                    replies.push(Rows::Said(message.into()));
+                    Ok(())
+                });
+                if let Err(error) = folded {
+                    return (replies, Err(status::grpc(error.reason(), error.to_string())));
+                }
+                replies.push(Rows::Folded(v1::Folded::default()));
+            }
             Head::Logs(head) => {
                 let selection = logs::Selection { matchers, range, contains: request.contains, lines: true };
                 let view = head.snapshot();
                 if request.what == i32::from(v1::What::Arrived) {
                     let pages = view.arrived(&tenant, &selection, request.after);
                     replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
-                    return replies;
+                    return (replies, Ok(()));
                 }
                 let pages = match (request.limit as usize, request.newest) {
                     (0, _) => view.pages(&tenant, &selection),
@@ -381,8 +393,10 @@ impl Shard {
                     replies.push(Rows::Said(message.into()));
                     Ok(())
                 });
-                folded.expect("folds");
-                replies.push(Rows::Folded(v1::Folded { series: ids }));
+                if let Err(error) = folded {
+                    return (replies, Err(status::grpc(error.reason(), error.to_string())));
+                }
+                replies.push(Rows::Folded(v1::Folded { series: ids, ..v1::Folded::default() }));
             }
             Head::Metrics(head) => {
                 let view = head.snapshot();
@@ -390,7 +404,18 @@ impl Shard {
                 replies.extend(series.map(|series| Rows::Series(rows::series_rows(series))));
             }
         }
-        replies
+        (replies, Ok(()))
+    }
+}
+
+/// The lines of a head.
+struct Lines(logs::View, TimeRange);
+
+impl PageSource for Lines {
+    fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
+        let LogSelection { matchers, range, contains, lines, .. } = selection.clone();
+        let selection = logs::Selection { matchers, range: range.intersect(self.1), contains, lines };
+        Ok(Box::new(self.0.pages(&tenant(), &selection).map(|page| Ok(page.expect("a page")))))
     }
 }
 
@@ -447,9 +472,10 @@ impl Read for Ingesters {
         let shard = rows::shard_id(request.shard).expect("a shard");
         let state = self.lock();
         let changed = state.catalog.deletes().changed();
-        let replies = state.shards[shard.index as usize].select(request, changed);
+        let (replies, end) = state.shards[shard.index as usize].select(request, changed);
         drop(state);
-        let replies: Vec<_> = replies.into_iter().map(|reply| Ok(v1::SelectReply { reply: Some(reply) })).collect();
+        let replies = replies.into_iter().map(|reply| Ok(v1::SelectReply { reply: Some(reply) }));
+        let replies: Vec<_> = replies.chain(end.err().map(Err)).collect();
         Ok(Response::new(stream::iter(replies)))
     }
 }
