@@ -2,7 +2,7 @@
 //!
 //! In the order in which rows meet the parts: `append` takes a distributor's batches and has them logged; the
 //! `machine` applies what was agreed to the shard's `head`; `flush` writes heads as segments and tells the `control`
-//! group's catalog; `select` reads heads for queriers. `signal` is the door behind which logs and metrics differ.
+//! group's catalog; `select` reads heads for queriers, and `fold` does parts of queries with them. `signal` is the door behind which logs and metrics differ.
 //!
 //! Among other ingesters, `join` is the way in and out: the `carrier` takes Raft's messages to them, the `keeper` opens
 //! and closes shards as the placement says, and on the node that leads the control group `steer` decides about that,
