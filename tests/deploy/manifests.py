@@ -136,3 +136,13 @@ def control(documents):
     expect("the control group", set(first) <= set(names), f"begins with {first}, ingesters are {list(names)}")
     zones, sets = {names[name] for name in first}, set(names.values())
     expect("the control group", len(zones) == min(len(first), len(sets)), f"begins in {zones}, there are {sets}")
+
+
+def rolls(documents):
+    """An upgrade replaces what answers requests or evaluates rules pod by pod, and never leaves fewer than are wanted."""
+    for workload in of(documents, "Deployment"):
+        if workload["metadata"]["labels"]["app.kubernetes.io/component"] == "compactor":
+            continue
+        strategy = workload["spec"]["strategy"]
+        gap = strategy.get("rollingUpdate", {}).get("maxUnavailable")
+        expect(title(workload), strategy["type"] == "RollingUpdate" and gap == 0, f"is upgraded by {strategy}")
