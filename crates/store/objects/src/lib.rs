@@ -7,6 +7,7 @@ mod error;
 mod object;
 mod settings;
 mod store;
+mod unsent;
 
 pub use error::Error;
 pub use object::Object;

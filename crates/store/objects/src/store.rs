@@ -4,9 +4,10 @@ use crate::environment;
 use crate::error::Error;
 use crate::object::Object;
 use crate::settings::Settings;
+use crate::unsent;
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path, prefix::PrefixStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path, prefix::PrefixStore};
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration, time::SystemTime};
 use url::Url;
 
@@ -78,19 +79,19 @@ impl Store {
     /// Writes an object whole, or not at all.
     pub async fn put(&self, name: &str, data: Bytes) -> Result<(), Error> {
         let path = Path::from(name);
-        self.bounded("put", name, async { self.inner.put(&path, data.into()).await.map(drop) }).await
+        self.bounded("put", name, || async { self.inner.put(&path, data.clone().into()).await.map(drop) }).await
     }
 
     pub async fn get(&self, name: &str) -> Result<Bytes, Error> {
         let path = Path::from(name);
-        self.bounded("get", name, async { self.inner.get(&path).await?.bytes().await }).await
+        self.bounded("get", name, || async { self.inner.get(&path).await?.bytes().await }).await
     }
 
     /// A byte range; one that reaches past the end is an error.
     pub async fn range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, Error> {
         let path = Path::from(name);
         let len = range.end.saturating_sub(range.start);
-        let data = self.bounded("read", name, self.inner.get_range(&path, range)).await?;
+        let data = self.bounded("read", name, || self.inner.get_range(&path, range.clone())).await?;
         match data.len() as u64 == len {
             true => Ok(data),
             // Stores give what there is.
@@ -103,13 +104,13 @@ impl Store {
 
     pub async fn size(&self, name: &str) -> Result<u64, Error> {
         let path = Path::from(name);
-        Ok(self.bounded("head", name, self.inner.head(&path)).await?.size)
+        Ok(self.bounded("head", name, || self.inner.head(&path)).await?.size)
     }
 
     /// Deletes an object; one that is not there is no error.
     pub async fn delete(&self, name: &str) -> Result<(), Error> {
         let path = Path::from(name);
-        match self.bounded("delete", name, self.inner.delete(&path)).await {
+        match self.bounded("delete", name, || self.inner.delete(&path)).await {
             Err(Error::NotFound { .. }) => Ok(()),
             other => other,
         }
@@ -118,12 +119,12 @@ impl Store {
     /// All objects whose names begin with `prefix/`.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
         let path = Path::from(prefix);
-        let listing = self.inner.list(Some(&path)).map_ok(|meta| Listed {
+        let listed = |meta: ObjectMeta| Listed {
             name: meta.location.to_string(),
             bytes: meta.size,
             modified: meta.last_modified.into(),
-        });
-        self.bounded("list", prefix, listing.try_collect()).await
+        };
+        self.bounded("list", prefix, || self.inner.list(Some(&path)).map_ok(listed).try_collect()).await
     }
 
     /// An object to be read in ranges by threads that may block. Must be called within a tokio runtime.
@@ -131,13 +132,15 @@ impl Store {
         Object::new(self.clone(), name, self.folder.as_ref().map(|folder| folder.join(name)))
     }
 
-    async fn bounded<T>(
+    /// Makes a request, again and again while none is sent, and all within the store's time. Any request may be made
+    /// twice: names are never used again.
+    async fn bounded<T, F: Future<Output = Result<T, object_store::Error>>>(
         &self,
         operation: &'static str,
         name: &str,
-        request: impl Future<Output = Result<T, object_store::Error>>,
+        request: impl Fn() -> F,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(self.timeout, request).await {
+        match tokio::time::timeout(self.timeout, unsent::repeat(self.timeout, request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(object_store::Error::NotFound { .. })) => Err(Error::NotFound { name: name.to_owned() }),
             Ok(Err(error)) => Err(Error::Failed { operation, name: name.to_owned(), why: error.to_string() }),
