@@ -8,6 +8,7 @@ mod loki_json;
 mod params;
 mod prometheus;
 mod prometheus_json;
+mod prometheus_series;
 
 use crate::error::QueryError;
 use crate::querier::Querier;

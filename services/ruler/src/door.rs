@@ -10,6 +10,7 @@ use model::{Role, TenantId};
 use std::time::Duration;
 use tokio::time::timeout;
 use tower::ServiceExt;
+use wire::prometheus::write::QUERY_RESULT;
 
 const PUSH: &str = "/api/v1/push";
 
@@ -23,7 +24,7 @@ pub enum Door {
 }
 
 impl Door {
-    /// Asks a PromQL query of `path`; gives the JSON of its answer.
+    /// Asks a PromQL query of `path`; gives the answer: of an instant query a `prometheus.QueryResult`, of others JSON.
     pub async fn ask(
         &self,
         path: &'static str,
@@ -70,6 +71,7 @@ impl Door {
         let request = Request::post(path)
             .header("content-type", kind)
             .header("x-scope-orgid", tenant.as_str())
+            .header("accept", QUERY_RESULT)
             .body(body)
             .map_err(|e| e.to_string())?;
         match self {

@@ -16,7 +16,7 @@ use crate::lease::Lease;
 use crate::memory::{self, Memory};
 use crate::meters::{Meters, count};
 use crate::notify::{Notifier, Told};
-use crate::record::{self, Sample};
+use crate::record::{self, Sample, Value};
 use crate::settings::Settings;
 use crate::template::{self, Answers, Facts, Lack};
 use crate::view;
@@ -80,7 +80,7 @@ impl Run<'_> {
         // Before anybody hears of it: whoever evaluates next must know at least as much.
         self.note().await?;
         ended.retain(|labels| !self.memory.gives(labels));
-        told.extend(ended.iter().map(|labels| (labels.clone(), record::stale())));
+        told.extend(ended.iter().map(|labels| (labels.clone(), Value::stale())));
         match self.write(&told, at).await {
             Ok(()) => {}
             Err(Error::Lost) => return Err(Error::Lost),
@@ -98,7 +98,7 @@ impl Run<'_> {
     pub async fn end(&mut self, time: i64) {
         let memory = std::mem::take(self.memory);
         let given = memory.rules.into_iter().filter_map(|rule| rule.given).flatten();
-        let markers: Vec<_> = given.chain(memory.ended).map(|labels| (labels, record::stale())).collect();
+        let markers: Vec<_> = given.chain(memory.ended).map(|labels| (labels, Value::stale())).collect();
         if let Err(error) = self.write(&markers, time - millis(self.group.offset)).await {
             self.failed("markers", &error);
         }
@@ -121,8 +121,8 @@ impl Run<'_> {
         if self.memory.rules[n].given.is_none() {
             self.memory.rules[n].given = Some(self.with.before(self.group, rule, at).await?);
         }
-        let found = self.with.instant(&self.group.tenant, &rule.expr, at).await?;
-        let series = record::series(rule, &found, self.group.limit)?;
+        let found = record::samples(&self.with.instant(&self.group.tenant, &rule.expr, at).await?)?;
+        let series = record::series(rule, found, self.group.limit)?;
         let written = self.write(&series, at).await;
         let given: HashSet<Labels> = series.into_iter().map(|(labels, _)| labels).collect();
         if let (Err(_), Some(before)) = (&written, &mut self.memory.rules[n].given) {
@@ -140,7 +140,7 @@ impl Run<'_> {
         alerting: &Alerting,
         at: i64,
         time: i64,
-        told: &mut Vec<(Labels, f64)>,
+        told: &mut Vec<(Labels, Value)>,
     ) -> Result<HashSet<Labels>, Error> {
         let found = self.with.find(self.group, rule, alerting, at).await?;
         let alerts = &mut self.memory.rules[n].alerts;
@@ -157,7 +157,7 @@ impl Run<'_> {
                 [(memory::alerts_series(labels, state), 1.0), (memory::for_state_series(labels), since)]
             {
                 given.insert(series.clone());
-                told.push((series, value));
+                told.push((series, Value::Float(value)));
             }
         }
         Ok(given)
@@ -181,7 +181,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn write(&self, series: &[(Labels, f64)], at: i64) -> Result<(), Error> {
+    async fn write(&self, series: &[(Labels, Value)], at: i64) -> Result<(), Error> {
         for body in record::bodies(series, at) {
             self.lease.check()?;
             self.with.door.write(&self.group.tenant, body, self.with.settings.timeout).await?;
@@ -211,9 +211,14 @@ impl Run<'_> {
 }
 
 impl Evaluator {
-    async fn instant(&self, tenant: &TenantId, query: &str, at: i64) -> Result<Vec<Sample>, Error> {
+    /// The answer as `record` reads it.
+    async fn instant(&self, tenant: &TenantId, query: &str, at: i64) -> Result<Vec<u8>, Error> {
         let form = form(query, &[("time", at)], None);
-        record::floats(&self.door.ask("/prometheus/api/v1/query", tenant, form, self.settings.timeout).await?)
+        self.door.ask("/prometheus/api/v1/query", tenant, form, self.settings.timeout).await
+    }
+
+    async fn floats(&self, tenant: &TenantId, query: &str, at: i64) -> Result<Vec<Sample>, Error> {
+        record::floats(&self.instant(tenant, query, at).await?)
     }
 
     /// The series that the evaluations before this one have given and that may still be seen.
@@ -235,7 +240,7 @@ impl Evaluator {
     async fn find(&self, group: &Group, rule: &Rule, alerting: &Alerting, at: i64) -> Result<Vec<Found>, Error> {
         let mut answers = Answers::default();
         let (mut found, mut seen) = (Vec::new(), HashSet::new());
-        for (metric, value) in self.instant(&group.tenant, &rule.expr, at).await? {
+        for (metric, value) in self.floats(&group.tenant, &rule.expr, at).await? {
             let labels = Labels::from_pairs(metric.iter().map(|(name, value)| (name.as_str(), value.as_str())));
             let facts = Facts {
                 labels: &labels,
@@ -274,7 +279,7 @@ impl Evaluator {
         loop {
             match template::expand(name, text, facts, answers) {
                 Ok(made) => return made,
-                Err(Lack::Query(query)) => match self.instant(&group.tenant, &query, at).await {
+                Err(Lack::Query(query)) => match self.floats(&group.tenant, &query, at).await {
                     Ok(found) => drop(answers.insert(query, found)),
                     Err(error) => return format!("<error expanding template: {error}>"),
                 },

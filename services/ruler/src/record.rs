@@ -2,15 +2,19 @@
 
 use crate::error::Error;
 use crate::group::Rule;
-use model::{Labels, LabelsBuilder, labels::METRIC_NAME, rows::STALE_NAN_BITS};
+use model::histogram::ResetHint;
+use model::{Histogram, Labels, LabelsBuilder, labels::METRIC_NAME, rows::STALE_NAN_BITS};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
-use wire::protobuf::{put_bytes, put_double, put_uint};
+use wire::error::DecodeError;
+use wire::prometheus::write::{put_histogram, put_labels, put_sample};
+use wire::prometheus::{TimeSeries, Version};
+use wire::protobuf::put_bytes;
 
 /// Series of one body: far below what a push may have.
 const BATCH: usize = 2000;
 
-/// Prometheus's answer to a query, as far as floats go.
+/// Prometheus's answer to a range query, as far as it tells of series.
 #[derive(Debug, Deserialize)]
 struct Answer {
     data: Data,
@@ -19,43 +23,78 @@ struct Answer {
 #[derive(Debug, Deserialize)]
 #[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
 enum Data {
-    Vector(Vec<Element>),
-    Scalar((f64, String)),
     Matrix(Vec<Element>),
 }
 
 #[derive(Debug, Deserialize)]
 struct Element {
     metric: BTreeMap<String, String>,
-    value: Option<(f64, String)>,
+}
+
+/// What a series has at the time of an evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Float(f64),
+    Histogram(Box<Histogram>),
+}
+
+impl Value {
+    /// Says that a series has ended, of whatever kind it was.
+    pub fn stale() -> Value {
+        Value::Float(f64::from_bits(STALE_NAN_BITS))
+    }
 }
 
 /// A series of an answer: labels and value.
-pub type Sample = (BTreeMap<String, String>, f64);
+pub type Sample<V = f64> = (BTreeMap<String, String>, V);
 
-/// The floats of an instant query's answer. Native histograms have none; recording them is not there yet.
+/// The series of an instant query's answer, a `prometheus.QueryResult`. A histogram that cannot be stored, as one with
+/// less than nothing in a bucket, is left out.
+pub fn samples(answer: &[u8]) -> Result<Vec<Sample<Value>>, Error> {
+    let unreadable = |error: DecodeError| Error::Unreadable(error.to_string());
+    let mut found = Vec::new();
+    for series in wire::prometheus::series(answer, Version::V1) {
+        let series = series.map_err(unreadable)?;
+        let pairs = series.labels().map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let metric = pairs.collect::<Result<BTreeMap<_, _>, _>>().map_err(unreadable)?;
+        match value(&series) {
+            Some(Err(DecodeError::Histogram { why })) => {
+                tracing::warn!(why, ?metric, "a histogram is not recorded: it cannot be stored");
+            }
+            Some(value) => found.push((metric, value.map_err(unreadable)?)),
+            None => return Err(Error::Unreadable("a series has no value".into())),
+        }
+    }
+    Ok(found)
+}
+
+fn value(series: &TimeSeries<'_>) -> Option<Result<Value, DecodeError>> {
+    let floats = series.samples().map(|sample| Ok(Value::Float(sample?.value)));
+    let histograms = series.histograms().map(|sample| {
+        let mut value = sample?.value;
+        // What it says of the sample before it does not hold for the one that was recorded before it.
+        if value.reset != ResetHint::Gauge {
+            value.reset = ResetHint::Unknown;
+        }
+        Ok(Value::Histogram(Box::new(value)))
+    });
+    floats.chain(histograms).next()
+}
+
+/// As `samples`, without histograms.
 pub fn floats(answer: &[u8]) -> Result<Vec<Sample>, Error> {
-    let elements = match read(answer)? {
-        Data::Scalar(value) => vec![Element { metric: BTreeMap::new(), value: Some(value) }],
-        Data::Vector(elements) => elements,
-        Data::Matrix(_) => return Err(Error::Unreadable("it is neither vector nor scalar".into())),
+    let float = |(metric, value)| match value {
+        Value::Float(value) => Some((metric, value)),
+        Value::Histogram(_) => None,
     };
-    let floats = elements.into_iter().filter_map(|element| Some((element.metric, element.value?.1)));
-    let number = |text: String| text.parse::<f64>().map_err(|e| Error::Unreadable(e.to_string()));
-    floats.map(|(metric, value)| Ok((metric, number(value)?))).collect()
+    Ok(samples(answer)?.into_iter().filter_map(float).collect())
 }
 
 /// The label sets of a range query's answer.
 pub fn label_sets(answer: &[u8]) -> Result<Vec<BTreeMap<String, String>>, Error> {
-    match read(answer)? {
-        Data::Matrix(elements) => Ok(elements.into_iter().map(|element| element.metric).collect()),
-        _ => Err(Error::Unreadable("it is not a matrix".into())),
-    }
-}
-
-fn read(answer: &[u8]) -> Result<Data, Error> {
     let answer: Answer = serde_json::from_slice(answer).map_err(|e| Error::Unreadable(e.to_string()))?;
-    Ok(answer.data)
+    let Data::Matrix(elements) = answer.data;
+    Ok(elements.into_iter().map(|element| element.metric).collect())
 }
 
 /// What a recording rule makes of a label set.
@@ -69,8 +108,8 @@ pub fn recorded(rule: &Rule, metric: &BTreeMap<String, String>) -> Labels {
 }
 
 /// The series that a recording rule gives. `limit`: zero for any.
-pub fn series(rule: &Rule, found: &[Sample], limit: usize) -> Result<Vec<(Labels, f64)>, Error> {
-    let series: Vec<_> = found.iter().map(|(metric, value)| (recorded(rule, metric), *value)).collect();
+pub fn series(rule: &Rule, found: Vec<Sample<Value>>, limit: usize) -> Result<Vec<(Labels, Value)>, Error> {
+    let series: Vec<_> = found.into_iter().map(|(metric, value)| (recorded(rule, &metric), value)).collect();
     if series.iter().map(|(labels, _)| labels).collect::<HashSet<_>>().len() != series.len() {
         return Err(Error::Duplicate("rule"));
     }
@@ -83,68 +122,89 @@ pub fn check_limit(found: usize, limit: usize, what: &'static str) -> Result<(),
     if limit > 0 && found > limit { Err(Error::Limit { limit, found, what }) } else { Ok(()) }
 }
 
-/// The value that says that a series has ended.
-pub fn stale() -> f64 {
-    f64::from_bits(STALE_NAN_BITS)
-}
-
 /// Remote write 1.0 bodies, snappy-compressed. `time` in Unix milliseconds.
-pub fn bodies(series: &[(Labels, f64)], time: i64) -> impl Iterator<Item = Vec<u8>> {
-    series.chunks(BATCH).map(move |chunk| body(chunk, time))
+pub fn bodies(series: &[(Labels, Value)], time: i64) -> impl Iterator<Item = Vec<u8>> {
+    series.chunks(BATCH).map(move |chunk| wire::snappy::compress(&body(chunk, time)))
 }
 
-fn body(series: &[(Labels, f64)], time: i64) -> Vec<u8> {
-    let mut request = Vec::new();
+/// Uncompressed.
+fn body(series: &[(Labels, Value)], time: i64) -> Vec<u8> {
+    let (mut request, mut message) = (Vec::new(), Vec::new());
     for (labels, value) in series {
-        let mut message = Vec::new();
-        for (name, value) in labels {
-            let mut label = Vec::new();
-            put_bytes(&mut label, 1, name.as_bytes());
-            put_bytes(&mut label, 2, value.as_bytes());
-            put_bytes(&mut message, 1, &label);
+        message.clear();
+        put_labels(&mut message, labels);
+        match value {
+            Value::Float(value) => put_sample(&mut message, time, *value),
+            Value::Histogram(value) => put_histogram(&mut message, time, value),
         }
-        let mut sample = Vec::new();
-        put_double(&mut sample, 1, *value);
-        put_uint(&mut sample, 2, time as u64);
-        put_bytes(&mut message, 2, &sample);
         put_bytes(&mut request, 1, &message);
     }
-    wire::snappy::compress(&request)
+    request
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::histogram::Span;
 
     fn rule() -> Rule {
         let labels = BTreeMap::from([("tier".into(), "a".into()), ("gone".into(), String::new())]);
         Rule { name: "job:up:sum".into(), expr: String::new(), query: String::new(), labels, alert: None }
     }
 
+    fn histogram(count: f64, reset: ResetHint) -> Value {
+        let positive_spans = vec![Span { offset: 1, length: 1 }];
+        let value = Histogram { count, sum: 9.0, reset, positive_spans, positive: vec![count], ..Histogram::default() };
+        Value::Histogram(Box::new(value))
+    }
+
+    /// A querier's answer has the bytes of a body.
+    fn answer(series: &[(&[(&str, &str)], Value)]) -> Vec<u8> {
+        let series: Vec<_> =
+            series.iter().map(|(pairs, value)| (Labels::from_pairs(pairs.iter().copied()), value.clone())).collect();
+        body(&series, 1500)
+    }
+
     #[test]
     fn recorded_series_have_the_rules_name_and_labels() {
-        let answer = br#"{"status":"success","data":{"resultType":"vector","result":[
-            {"metric":{"__name__":"up","job":"x","gone":"y"},"value":[1.5,"3"]},
-            {"metric":{"job":"h"},"histogram":[1.5,{}]}]}}"#;
-        let recorded = series(&rule(), &floats(answer).expect("reads"), 1).expect("makes");
-        assert_eq!(recorded.len(), 1);
-        assert_eq!(recorded[0].0.to_string(), r#"{__name__="job:up:sum", job="x", tier="a"}"#);
-        assert_eq!(recorded[0].1, 3.0);
-        let scalar = br#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"+Inf"]}}"#;
-        assert_eq!(floats(scalar).expect("reads")[0].1, f64::INFINITY);
-        let matrix = br#"{"data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"2"]]}]}}"#;
-        assert_eq!(label_sets(matrix).expect("reads").len(), 1);
-        for (bad, sets) in [(&b"{}"[..], true), (b"{}", false), (matrix, false), (scalar, true)] {
-            assert!(if sets { label_sets(bad).is_err() } else { floats(bad).is_err() });
+        let answer = answer(&[
+            (&[("__name__", "up"), ("job", "x"), ("gone", "y")], Value::Float(3.0)),
+            (&[("job", "h")], histogram(2.5, ResetHint::Gauge)),
+            (&[("job", "resets")], histogram(2.5, ResetHint::Yes)),
+            (&[("job", "bad")], histogram(-1.0, ResetHint::Unknown)),
+            (&[], Value::Float(f64::INFINITY)),
+        ]);
+        let recorded = series(&rule(), samples(&answer).expect("reads"), 4).expect("makes");
+        let series = |pairs: &str| format!(r#"{{__name__="job:up:sum", {pairs}tier="a"}}"#);
+        let found: Vec<_> = recorded.into_iter().map(|(labels, value)| (labels.to_string(), value)).collect();
+        assert_eq!(
+            found,
+            [
+                (series(r#"job="x", "#), Value::Float(3.0)),
+                (series(r#"job="h", "#), histogram(2.5, ResetHint::Gauge)),
+                (series(r#"job="resets", "#), histogram(2.5, ResetHint::Unknown)),
+                (series(""), Value::Float(f64::INFINITY)),
+            ]
+        );
+        let floats: Vec<f64> = floats(&answer).expect("reads").into_iter().map(|(_, value)| value).collect();
+        assert_eq!(floats, [3.0, f64::INFINITY], "what alerts and templates look at");
+        let matrix = br#"{"data":{"resultType":"matrix","result":[{"metric":{"a":"b"},"values":[[1,"2"]]},
+            {"metric":{"h":"b"},"histograms":[[1,{"count":"2","sum":"1","buckets":[[0,"1","2","2"]]}]]}]}}"#;
+        assert_eq!(label_sets(matrix).expect("reads").len(), 2);
+        let vector = br#"{"data":{"resultType":"vector","result":[]}}"#;
+        assert!(label_sets(b"{}").is_err() && label_sets(vector).is_err());
+        for bad in [&b"{}"[..], &[0x0a], &[0x0a, 0], &[0x0a, 2, 0x12, 9]] {
+            assert!(matches!(samples(bad), Err(Error::Unreadable(_))), "{bad:?}");
         }
     }
 
     #[test]
     fn too_many_and_the_same_twice_are_errors() {
-        let of = |name: &str| (BTreeMap::from([("__name__".to_owned(), name.to_owned())]), 1.0);
-        assert!(matches!(series(&rule(), &[of("a"), of("b")], 0), Err(Error::Duplicate(_))), "only the name differs");
-        let two = [of("a"), (BTreeMap::from([("l".to_owned(), "1".to_owned())]), 1.0)];
-        assert!(matches!(series(&rule(), &two, 1), Err(Error::Limit { limit: 1, found: 2, .. })));
-        assert_eq!(series(&rule(), &two, 2).expect("makes").len(), 2);
+        let of = |name: &str| (BTreeMap::from([("__name__".to_owned(), name.to_owned())]), Value::Float(1.0));
+        let twice = series(&rule(), vec![of("a"), of("b")], 0);
+        assert!(matches!(twice, Err(Error::Duplicate(_))), "only the name differs");
+        let two = vec![of("a"), (BTreeMap::from([("l".to_owned(), "1".to_owned())]), Value::Float(1.0))];
+        assert!(matches!(series(&rule(), two.clone(), 1), Err(Error::Limit { limit: 1, found: 2, .. })));
+        assert_eq!(series(&rule(), two, 2).expect("makes").len(), 2);
     }
 }

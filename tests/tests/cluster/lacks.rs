@@ -6,6 +6,7 @@ use ouro_tests::ledger::{LOKI, WRITE, now_ms};
 use ouro_tests::members::Shape;
 use ouro_tests::remote_write::{Series, v1};
 use serde_json::{Value, json};
+use wire::prometheus::write::QUERY_RESULT;
 
 const PATHS: [(&str, &[(&str, &str)]); 8] = [
     ("/loki/api/v1/index/stats", &[("query", "{app=\"a\"}")]),
@@ -51,4 +52,7 @@ async fn an_answer_without_a_shard_says_so() {
         all.expect("an answer").is(path, 503, &["shard"]);
     });
     futures::future::join_all(asked).await;
+    // One that has no place for a warning is whole, too.
+    let (path, headers) = ("/prometheus/api/v1/query?query=m", [("accept", QUERY_RESULT), ("x-scope-orgid", "t")]);
+    read.send("GET", path, &headers, "").await.expect("an answer").is(path, 503, &["shard"]);
 }

@@ -2,10 +2,13 @@
 
 use crate::FOLDER;
 use model::Role;
+use model::rows::STALE_NAN_BITS;
 use ouro_tests::client::{Client, until};
 use ouro_tests::ledger::{Ledger, Sender, now_ms};
 use ouro_tests::members::{Members, Shape};
+use ouro_tests::remote_write::{Native, Series};
 use ouro_tests::story::Story;
+use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,25 +17,30 @@ fn cluster(with: (Role, usize)) -> Members {
     crate::cluster(Shape { seats, placement: "replicas = 1", ..Shape::default() })
 }
 
-/// A cluster whose ruler records a series of tenant `ruled` every second.
+/// A cluster whose ruler records series of tenant `ruled` every second.
 fn ruled() -> Members {
     let mut members = cluster((Role::Ruler, 1));
     let folder = members.data("rules");
     std::fs::create_dir_all(folder.join("ruled")).expect("a folder");
-    let rules = "groups:\n- name: doubled\n  interval: 1s\n  rules:\n  - record: doubled\n    expr: 2 * sum(base)\n";
+    let rules = "groups:\n- name: doubled\n  interval: 1s\n  rules:\n  - record: doubled\n    expr: 2 * sum(base)\n  \
+                 - record: merged\n    expr: 2 * sum(native)\n";
     std::fs::write(folder.join("ruled/rules.yaml"), rules).expect("written");
     let at = members.seat_at("ruler-0");
     members.write(at, "", &format!("[ruler]\nfolder = {folder:?}\ninterval = \"1s\"\n"));
     members
 }
 
-/// Writes what the rule is about.
-async fn write_base(client: &Client) {
-    let series = ouro_tests::remote_write::Series::new(&[("__name__", "base")], &[(now_ms(), 21.0)]);
+/// Writes a series of tenant `ruled`.
+async fn write(client: &Client, series: Series) {
     let body = wire::snappy::compress(&ouro_tests::remote_write::v1(&[series]));
     let headers = [("content-encoding", "snappy"), ("x-scope-orgid", "ruled")];
     let sent = client.send("POST", "/api/v1/push", &headers, body).await;
     sent.expect("an answer").is("a sample", 204, &[]);
+}
+
+/// Writes what the rule is about.
+async fn write_base(client: &Client) {
+    write(client, Series::new(&[("__name__", "base")], &[(now_ms(), 21.0)])).await;
 }
 
 /// A rule's series is recorded by one process from what another answers and a third stores.
@@ -48,6 +56,29 @@ async fn a_rule_is_recorded_by_a_ruler() {
     })
     .await;
     assert_eq!(running.remove("ruler-0").expect("it runs").terminate().status.code(), Some(0));
+}
+
+/// A rule whose answer is a native histogram records it whole, and ends its series with what it was made of.
+#[tokio::test]
+async fn a_histogram_is_recorded_by_a_ruler() {
+    let members = ruled();
+    let _running = members.start_all().await;
+    let (push, read) = (members.push(), members.read());
+    let native = |samples: &[(i64, f64)]| Series::new(&[("__name__", "native")], samples);
+    let histogram = Native { time: now_ms(), sum: 12.5, offset: 1, buckets: vec![2, 0, 4] };
+    write(&push, Series { histograms: vec![histogram], ..native(&[]) }).await;
+    let found = async || {
+        let found = read.json("ruled", "/prometheus/api/v1/query", &[("query", "merged")]).await;
+        found["data"]["result"].as_array().expect("a result").clone()
+    };
+    until("the rule is recorded", async || !found().await.is_empty()).await;
+    let want = json!({"count": "12", "sum": "25", "buckets": [[0, "1", "2", "4"], [0, "4", "8", "8"]]});
+    assert_eq!(found().await[0]["histogram"][1], want);
+    members.client("ingester-0").flush().await;
+    assert_eq!(found().await[0]["histogram"][1], want, "in a segment");
+    // Long before anything is too old to be seen.
+    write(&push, native(&[(now_ms(), f64::from_bits(STALE_NAN_BITS))])).await;
+    until("the series has ended", async || found().await.is_empty()).await;
 }
 
 /// The times, in Unix seconds, for which the rule was recorded.

@@ -8,6 +8,7 @@ mod edit;
 mod histogram;
 mod series;
 mod symbols;
+pub mod write;
 
 pub use cut::{Kind, Refused, split, verify, without};
 pub use edit::{first_with, relabel, strip};

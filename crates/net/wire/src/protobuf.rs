@@ -233,6 +233,11 @@ pub fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
+/// The zigzag of `sint32` and `sint64`.
+pub fn zigzagged(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
@@ -247,10 +252,24 @@ pub fn put_uint(out: &mut Vec<u8>, number: u32, value: u64) {
     put_varint(out, value);
 }
 
+/// Writes a `sint32` or `sint64` field, zero included.
+pub fn put_sint(out: &mut Vec<u8>, number: u32, value: i64) {
+    put_uint(out, number, zigzagged(value));
+}
+
 /// Writes a double field, zero included.
 pub fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
     put_varint(out, u64::from(number) << 3 | 1);
     out.extend_from_slice(&value.to_bits().to_le_bytes());
+}
+
+/// Writes a packed field of doubles; nothing if there are none.
+pub fn put_doubles(out: &mut Vec<u8>, number: u32, values: &[f64]) {
+    if !values.is_empty() {
+        put_varint(out, u64::from(number) << 3 | 2);
+        put_varint(out, 8 * values.len() as u64);
+        values.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
+    }
 }
 
 /// Writes a string, bytes or message field.

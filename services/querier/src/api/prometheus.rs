@@ -8,9 +8,9 @@ mod remote_read;
 mod status;
 
 use self::read::{parse, parse_limit, read, respond};
-use crate::api::params::{self, metadata_range, prometheus_duration, prometheus_time};
+use crate::api::params::{self, Params, metadata_range, prometheus_duration, prometheus_time};
 use crate::api::prometheus_json::Stats;
-use crate::api::{json, prometheus_json};
+use crate::api::{json, prometheus_json, prometheus_series};
 use crate::days::{Answered, Range};
 use crate::engine::Context;
 use crate::error::QueryError;
@@ -21,9 +21,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
-use eval::value::Warnings;
+use eval::value::{Answer, Warnings};
 use model::{Matcher, Reason};
 use promql::Tally;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The most points of a series in one answer.
@@ -71,27 +72,65 @@ fn options(context: &Context, text: &str, lookback: Option<i64>) -> promql::Opti
 }
 
 async fn query(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
-    respond(answer_query(read((state, raw, headers, body))).await)
+    let read = read((state, raw, headers, body));
+    if !prometheus_series::is_accepted(&read.headers) {
+        return respond(answer_query(read).await);
+    }
+    match answer_series(read).await {
+        Ok(body) => prometheus_series::success(body),
+        Err(error) => prometheus_json::failure(&error),
+    }
+}
+
+/// What an instant query asks.
+struct Instantly {
+    /// As it was written.
+    text: String,
+    expr: promql::Expr,
+    /// Unix milliseconds.
+    time: i64,
+    /// Milliseconds.
+    lookback: Option<i64>,
+    limit: Option<usize>,
+}
+
+impl Instantly {
+    fn read(params: &Params) -> Result<Instantly, QueryError> {
+        let text = params.get("query").unwrap_or("").to_owned();
+        Ok(Instantly {
+            time: params.parsed("time", prometheus_time)?.unwrap_or_else(params::now_ms),
+            lookback: params.parsed("lookback_delta", prometheus_duration)?,
+            expr: parse(&text)?,
+            text,
+            limit: params.parsed("limit", parse_limit)?,
+        })
+    }
+
+    fn answer(&self, context: &Context, tally: Option<Arc<Tally>>) -> Result<Answer, QueryError> {
+        let options = promql::Options { tally, ..options(context, &self.text, self.lookback) };
+        let mut answer = promql::instant(&context.rows, &self.expr, self.time, &options)?;
+        truncate(&mut answer, self.limit);
+        Ok(answer)
+    }
 }
 
 async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError> {
     let begun = Instant::now();
-    let time = read.params.parsed("time", prometheus_time)?.unwrap_or_else(params::now_ms);
-    let lookback = read.params.parsed("lookback_delta", prometheus_duration)?;
-    let text = read.params.get("query").unwrap_or("").to_owned();
-    let expr = parse(&text)?;
-    let limit = read.params.parsed("limit", parse_limit)?;
+    let asked = Instantly::read(&read.params)?;
     let (stats, ready) = (read.params.get("stats").map(str::to_owned), Instant::now());
     read.run(move |context| {
-        let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(time, time, 0));
-        let options = promql::Options { tally: stats.as_ref().map(Stats::tally), ..options(context, &text, lookback) };
-        let mut answer = promql::instant(&context.rows, &expr, time, &options)?;
-        truncate(&mut answer, limit);
+        let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(asked.time, asked.time, 0));
+        let answer = asked.answer(context, stats.as_ref().map(Stats::tally))?;
         let mut data = prometheus_json::answer(&answer);
         stats.iter().for_each(|stats| stats.add(&mut data, &context.rows.looked, 0));
         Ok((data, answer.warnings))
     })
     .await
+}
+
+async fn answer_series(read: read::Read) -> Result<Vec<u8>, QueryError> {
+    let asked = Instantly::read(&read.params)?;
+    read.run_whole(move |context| prometheus_series::answer(&asked.answer(context, None)?)).await
 }
 
 /// The query as Prometheus writes it. Nobody's rows are read.
@@ -178,7 +217,7 @@ fn check_range(context: &Context, start: i64, end: i64) -> Result<(), QueryError
 }
 
 /// Keeps the first `limit` series; zero means all.
-fn truncate(answer: &mut eval::value::Answer, limit: Option<usize>) {
+fn truncate(answer: &mut Answer, limit: Option<usize>) {
     use eval::value::Value;
     let Some(limit) = limit.filter(|limit| *limit > 0) else { return };
     let cut = match &mut answer.value {

@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use transport::v1::rules_server::{Rules, RulesServer};
 use transport::v1::{CommitReply, CommitRequest};
+use wire::prometheus::write::{QUERY_RESULT, put_histogram, put_labels, put_sample};
+use wire::prometheus::{HistogramSample, Sample, Version, series};
+use wire::protobuf::put_bytes;
 
 type Shared<T> = Arc<Mutex<T>>;
 
@@ -17,7 +20,7 @@ type Shared<T> = Arc<Mutex<T>>;
 #[derive(Clone, Default)]
 struct World {
     /// By expression: label `l` and value.
-    found: Shared<HashMap<String, Vec<(&'static str, f64)>>>,
+    found: Shared<HashMap<String, Vec<(&'static str, Value)>>>,
     /// What range queries answer, by expression.
     before: Shared<HashMap<String, Vec<&'static str>>>,
     written: Shared<Vec<String>>,
@@ -41,13 +44,12 @@ impl Rules for World {
 impl World {
     fn routes(&self) -> Router {
         let (instant, range, push) = (self.clone(), self.clone(), self.clone());
-        let query = async move |Form(form): Form<HashMap<String, String>>| {
-            let found = instant.found.lock().expect("not poisoned").get(&form["query"]).cloned();
-            let Some(found) = found else { return (http::StatusCode::SERVICE_UNAVAILABLE, "away".to_owned()) };
-            let one = |(l, v): (&str, f64)| serde_json::json!({"metric": {"l": l, "__name__": "m"}, "value": [0.0, v.to_string()]});
-            let result: Vec<_> = found.into_iter().map(one).collect();
-            let answer = serde_json::json!({"data": {"resultType": "vector", "result": result}});
-            (http::StatusCode::OK, answer.to_string())
+        let query = async move |headers: http::HeaderMap, Form(form): Form<HashMap<String, String>>| {
+            assert_eq!(headers["accept"], QUERY_RESULT);
+            match instant.found.lock().expect("not poisoned").get(&form["query"]) {
+                None => (http::StatusCode::SERVICE_UNAVAILABLE, b"away".to_vec()),
+                Some(found) => (http::StatusCode::OK, answer(found)),
+            }
         };
         let query_range = async move |Form(form): Form<HashMap<String, String>>| {
             let before = range.before.lock().expect("not poisoned").get(&form["query"]).cloned().unwrap_or_default();
@@ -69,7 +71,8 @@ impl World {
     }
 
     fn finds(&self, expr: &str, found: &[(&'static str, f64)]) {
-        self.found.lock().expect("not poisoned").insert(expr.into(), found.to_vec());
+        let found = found.iter().map(|(l, value)| (*l, Value::Float(*value))).collect();
+        self.found.lock().expect("not poisoned").insert(expr.into(), found);
     }
 
     fn written(&self) -> Vec<String> {
@@ -79,51 +82,39 @@ impl World {
     }
 }
 
-/// `labels value@time`, with `stale` for the marker.
-fn samples(body: &[u8]) -> Vec<String> {
-    let raw = snap::raw::Decoder::new().decompress_vec(body).expect("snappy");
+/// A querier's answer.
+fn answer(found: &[(&str, Value)]) -> Vec<u8> {
     let mut out = Vec::new();
-    fields(&raw, |_, series| {
-        let (mut pairs, mut sample) = (Vec::new(), String::new());
-        fields(series, |number, part| match number {
-            1 => {
-                let mut texts = Vec::new();
-                fields(part, |_, text| texts.push(String::from_utf8_lossy(text).into_owned()));
-                pairs.push((texts[0].clone(), texts.get(1).cloned().unwrap_or_default()));
-            }
-            _ => {
-                let value = f64::from_le_bytes(part[1..9].try_into().expect("a double"));
-                let time = part[10..].iter().rev().fold(0i64, |time, byte| time << 7 | i64::from(byte & 0x7f));
-                let stale = value.to_bits() == model::rows::STALE_NAN_BITS;
-                sample = if stale { format!("stale@{time}") } else { format!("{value}@{time}") };
-            }
-        });
-        out.push(format!("{} {sample}", Labels::from_pairs(pairs)));
-    });
+    for (l, value) in found {
+        let mut message = Vec::new();
+        put_labels(&mut message, &Labels::from_pairs([("l", *l), ("__name__", "m")]));
+        match value {
+            Value::Float(value) => put_sample(&mut message, 0, *value),
+            Value::Histogram(value) => put_histogram(&mut message, 0, value),
+        }
+        put_bytes(&mut out, 1, &message);
+    }
     out
 }
 
-/// Length-delimited fields: number and bytes.
-fn fields(mut bytes: &[u8], mut each: impl FnMut(u64, &[u8])) {
-    let varint = |bytes: &mut &[u8]| {
-        let (mut value, mut shift) = (0u64, 0);
-        loop {
-            let byte = bytes[0];
-            *bytes = &bytes[1..];
-            value |= u64::from(byte & 0x7f) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return value;
-            }
+/// `labels value@time`, with `stale` for the marker, and sum, count and first bucket of a histogram.
+fn samples(body: &[u8]) -> Vec<String> {
+    let raw = snap::raw::Decoder::new().decompress_vec(body).expect("snappy");
+    let mut out = Vec::new();
+    for series in series(&raw, Version::V1) {
+        let series = series.expect("a series");
+        let labels = Labels::from_pairs(series.labels().map(|pair| pair.expect("a label")));
+        for sample in series.samples() {
+            let Sample { value, time, .. } = sample.expect("a sample");
+            let stale = value.to_bits() == model::rows::STALE_NAN_BITS;
+            out.push(if stale { format!("{labels} stale@{time}") } else { format!("{labels} {value}@{time}") });
         }
-    };
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes);
-        assert_eq!(tag & 7, 2, "a message or a text");
-        let length = varint(&mut bytes) as usize;
-        each(tag >> 3, &bytes[..length]);
-        bytes = &bytes[length..];
+        for sample in series.histograms() {
+            let HistogramSample { value, time, .. } = sample.expect("a histogram");
+            out.push(format!("{labels} {}/{} {:?}@{time}", value.sum, value.count, value.positive));
+        }
     }
+    out
 }
 
 struct Story {
@@ -201,6 +192,30 @@ async fn recorded_series_end_where_the_rule_gives_none() {
     assert_eq!(story.at(75_000).await, [format!("{a} stale@75000"), format!("{c} 3@75000")]);
     story.run().end(80_000).await;
     assert_eq!(story.world.written(), [format!("{c} stale@80000")]);
+}
+
+#[tokio::test]
+async fn histograms_are_recorded_and_end() {
+    let mut story = Story::begin("  - {record: r, expr: e}\n  - {alert: A, expr: e}\n").await;
+    let histogram = |count| {
+        let positive_spans = vec![model::histogram::Span { offset: 3, length: 1 }];
+        let value = model::Histogram { count, sum: 9.0, positive_spans, positive: vec![count], ..Default::default() };
+        ("a", Value::Histogram(Box::new(value)))
+    };
+    let finds = |story: &Story, found| drop(story.world.found.lock().expect("not poisoned").insert("e".into(), found));
+    let a = r#"{__name__="r", l="a"}"#;
+    finds(&story, vec![histogram(2.5)]);
+    assert_eq!(story.at(15_000).await, [format!("{a} 9/2.5 [2.5]@15000")], "no alert of what is no number");
+    // One that cannot be stored is left out, and so its series ends.
+    finds(&story, vec![histogram(-1.0)]);
+    assert_eq!(story.at(30_000).await, [format!("{a} stale@30000")]);
+    finds(&story, vec![histogram(4.0)]);
+    assert_eq!(story.at(45_000).await, [format!("{a} 9/4 [4.0]@45000")]);
+    // Another ruler ends what its predecessor began.
+    story.moves();
+    story.world.before.lock().expect("not poisoned").insert("e".into(), vec!["a"]);
+    finds(&story, Vec::new());
+    assert_eq!(story.at(60_000).await, [format!("{a} stale@60000")]);
 }
 
 #[tokio::test]

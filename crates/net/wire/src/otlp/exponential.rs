@@ -5,7 +5,7 @@
 
 use super::metrics::{Point, STALE};
 use crate::error::DecodeError;
-use crate::protobuf::{Field, put_bytes, put_double, put_uint, put_varint};
+use crate::protobuf::{Field, put_bytes, put_double, put_sint, put_uint, put_varint, zigzagged};
 
 const MAX_SCALE: i32 = 8;
 const MIN_SCALE: i32 = -4;
@@ -107,7 +107,7 @@ impl Buckets {
     fn write(&self, out: &mut Vec<u8>, spans: u32, deltas: u32) {
         let (mut packed, mut before) = (Vec::new(), 0i64);
         let mut put = |count: u64| {
-            put_varint(&mut packed, zigzag(i64::try_from(count).unwrap_or(i64::MAX) - before));
+            put_varint(&mut packed, zigzagged(i64::try_from(count).unwrap_or(i64::MAX) - before));
             before = i64::try_from(count).unwrap_or(i64::MAX);
         };
         // A span's offset is what lies between it and the end of the one before; of the first, its index.
@@ -142,12 +142,4 @@ impl Buckets {
             put_bytes(out, deltas, &packed);
         }
     }
-}
-
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-fn put_sint(out: &mut Vec<u8>, number: u32, value: i64) {
-    put_uint(out, number, zigzag(value));
 }

@@ -28,17 +28,35 @@ pub fn read((State(querier), RawQuery(query), headers, body): Request) -> Read {
 }
 
 impl Read {
+    /// The answer may lack what cannot be read, and has a warning then, unless the client wants all or nothing.
     pub async fn run(
         &self,
         work: impl FnOnce(&Context) -> Result<(String, Warnings), QueryError> + Send + 'static,
     ) -> Result<(String, Warnings), QueryError> {
+        self.evaluate(self.params.whole()?, work).await
+    }
+
+    /// Lacks nothing: for answers that have no place for warnings.
+    pub async fn run_whole<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Context) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let work = |context: &Context| Ok((work(context)?, Warnings::default()));
+        self.evaluate(true, work).await.map(|(answer, _)| answer)
+    }
+
+    async fn evaluate<T: Send + 'static>(
+        &self,
+        whole: bool,
+        work: impl FnOnce(&Context) -> Result<(T, Warnings), QueryError> + Send + 'static,
+    ) -> Result<(T, Warnings), QueryError> {
         let admitted = params::tenants(&self.querier, &self.headers)?;
         let timeout = self.params.parsed("timeout", params::prometheus_duration)?;
         let timeout = timeout.map(|millis| Duration::from_millis(millis.max(0) as u64));
-        let asked = Asked { whole: self.params.whole()?, timeout };
-        let ((data, mut warnings), missing) = engine::run(&self.querier, admitted, asked, work).await?;
+        let asked = Asked { whole, timeout };
+        let ((answer, mut warnings), missing) = engine::run(&self.querier, admitted, asked, work).await?;
         missing.into_iter().for_each(|text| warnings.warn(text));
-        Ok((data, warnings))
+        Ok((answer, warnings))
     }
 }
 

@@ -4,9 +4,9 @@ use super::{Query, failed};
 use crate::engine::Context;
 use crate::error::QueryError;
 use eval::source::SeriesSource;
-use model::rows::HistogramSample;
-use model::{Labels, Reason, Series, TimeRange};
-use wire::protobuf::{put_bytes, put_double, put_uint, put_varint};
+use model::{Reason, Series, TimeRange};
+use wire::prometheus::write::{put_histogram, put_labels, put_sample};
+use wire::protobuf::put_bytes;
 use wire::snappy;
 
 /// The results of all queries. Holds all of it.
@@ -47,68 +47,18 @@ fn encode(series: &Series, range: TimeRange) -> Vec<u8> {
     let mut out = Vec::new();
     put_labels(&mut out, &series.labels());
     for (time, value) in series.times.iter().zip(&series.values).filter(|(time, _)| range.contains(**time)) {
-        let mut sample = Vec::with_capacity(20);
-        put_double(&mut sample, 1, *value);
-        put_uint(&mut sample, 2, *time as u64);
-        put_bytes(&mut out, 2, &sample);
+        put_sample(&mut out, *time, *value);
     }
     for sample in series.histograms.iter().filter(|sample| range.contains(sample.time)) {
-        put_bytes(&mut out, 4, &encode_histogram(sample));
+        put_histogram(&mut out, sample.time, &sample.value);
     }
     out
-}
-
-/// `prometheus.Label`s in field 1.
-pub fn put_labels(out: &mut Vec<u8>, labels: &Labels) {
-    for (name, value) in labels {
-        let mut pair = Vec::new();
-        put_bytes(&mut pair, 1, name.as_bytes());
-        put_bytes(&mut pair, 2, value.as_bytes());
-        put_bytes(out, 1, &pair);
-    }
-}
-
-/// `prometheus.Histogram` with float counts, which hold integer ones too.
-fn encode_histogram(sample: &HistogramSample) -> Vec<u8> {
-    let (h, mut out) = (&sample.value, Vec::new());
-    put_double(&mut out, 2, h.count);
-    put_double(&mut out, 3, h.sum);
-    put_uint(&mut out, 4, zigzag(h.schema));
-    put_double(&mut out, 5, h.zero_threshold);
-    put_double(&mut out, 7, h.zero_count);
-    for (spans, counts, of_spans, of_counts) in
-        [(&h.negative_spans, &h.negative, 8, 10), (&h.positive_spans, &h.positive, 11, 13)]
-    {
-        for span in spans {
-            let mut message = Vec::new();
-            put_uint(&mut message, 1, zigzag(span.offset));
-            put_uint(&mut message, 2, u64::from(span.length));
-            put_bytes(&mut out, of_spans, &message);
-        }
-        put_doubles(&mut out, of_counts, counts);
-    }
-    put_uint(&mut out, 14, u64::from(h.reset.code()));
-    put_uint(&mut out, 15, sample.time as u64);
-    put_doubles(&mut out, 16, &h.custom_values);
-    out
-}
-
-fn put_doubles(out: &mut Vec<u8>, number: u32, values: &[f64]) {
-    if !values.is_empty() {
-        put_varint(out, u64::from(number) << 3 | 2);
-        put_varint(out, 8 * values.len() as u64);
-        values.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
-    }
-}
-
-/// How `sint32` is written.
-fn zigzag(value: i32) -> u64 {
-    u64::from((value.wrapping_shl(1) ^ (value >> 31)) as u32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Labels;
     use wire::protobuf::Fields;
 
     #[test]

@@ -3,7 +3,6 @@
 //! A frame is the length of its message as a varint, the CRC32C of the message, highest byte first, and the message.
 
 use super::chunks::chunks;
-use super::samples::put_labels;
 use super::{Query, failed};
 use crate::engine::{self, Asked, Context};
 use crate::error::QueryError;
@@ -18,6 +17,7 @@ use std::time::Duration;
 use tenancy::{Admitted, Read};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
+use wire::prometheus::write::put_labels;
 use wire::protobuf::{put_bytes, put_uint, put_varint};
 
 pub const TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
