@@ -1,4 +1,4 @@
-"""Sends one round of metrics and two lines by OpenTelemetry's SDK: `otlp_sender.py http|grpc URL TENANT`."""
+"""Sends two rounds of metrics and two lines by OpenTelemetry's SDK: `otlp_sender.py http|grpc URL TENANT`."""
 
 import sys
 import time
@@ -38,12 +38,16 @@ meters = MeterProvider(resource=resource, metric_readers=[reader], views=views)
 meter = meters.get_meter("shop.metrics")
 orders = meter.create_counter("orders", "1", "Orders by how they are paid.")
 orders.add(7, {"payment.kind": "card"})
-orders.add(2, {"payment.kind": "cash"})
+orders.add(1, {"payment.kind": "cash"})
 meter.create_up_down_counter("queue.length", "1").add(-1)
 latency = meter.create_histogram("latency", "s")
 [latency.record(value) for value in (0.5, 1, 2, 3)]
 size = meter.create_histogram("size", "By")
-[size.record(value) for value in (10, 100, 1000)]
+[size.record(value) for value in (10, 100)]
+meters.force_flush()
+time.sleep(0.1)
+orders.add(1, {"payment.kind": "cash"})
+size.record(1000)
 meters.shutdown()
 
 loggers = LoggerProvider(resource=resource)

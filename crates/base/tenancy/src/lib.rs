@@ -15,6 +15,6 @@ pub use admit::{Admitted, Read, Write, admit, admit_reads};
 pub use error::TenancyError;
 pub use ha::HaSettings;
 pub use limits::{Limits, RetentionSettings};
-pub use otlp::{DiscoverySettings, Naming, OtlpSettings};
+pub use otlp::{Delta, DiscoverySettings, Naming, OtlpSettings};
 pub use relabel::{LabelPair, Relabel, RelabelAction, RelabelSettings, Relabeled};
 pub use table::{LimitTable, Overrides};

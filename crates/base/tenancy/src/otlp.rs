@@ -26,6 +26,8 @@ pub struct OtlpSettings {
     /// `limits.otlp.promote_scope_metadata`: whether series have the name, version, schema and attributes of their
     /// scope as `otel_scope_…` labels.
     pub promote_scope_metadata: bool,
+    /// `limits.otlp.delta`: what becomes of sums and histograms with delta temporality.
+    pub delta: Delta,
 }
 
 /// How OpenTelemetry's names become Prometheus's; the words are those of Prometheus's `translation_strategy`.
@@ -40,6 +42,18 @@ pub enum Naming {
     NoUTF8EscapingWithSuffixes,
     /// `http.server.duration`
     NoTranslation,
+}
+
+/// What becomes of points that tell only what was added since the point before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delta {
+    /// They are left out, which the answer says.
+    #[default]
+    Refuse,
+    /// They are stored as they are, of the type `unknown`: `sum_over_time` adds them up, `rate` and `increase` are for
+    /// counters.
+    Keep,
 }
 
 impl Naming {
@@ -86,6 +100,7 @@ impl Default for OtlpSettings {
             promote_all_resource_attributes: false,
             keep_identifying_attributes: false,
             promote_scope_metadata: false,
+            delta: Delta::default(),
         }
     }
 }

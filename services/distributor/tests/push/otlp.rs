@@ -104,6 +104,10 @@ async fn metrics_arrive_and_deltas_are_told() {
     let found = agent.post(METRICS, &[JSON], counter(1, now()).to_string()).await;
     let partial: Value = serde_json::from_str(&found.text).expect("JSON");
     assert_eq!(partial["partialSuccess"]["rejectedDataPoints"], "1");
+    let keeps = Agent::limited(r#"{"otlp": {"delta": "keep"}}"#);
+    let found = keeps.post(METRICS, &[JSON], counter(1, now()).to_string()).await;
+    assert_eq!((found.status.as_u16(), found.text.as_str()), (200, "{}"));
+    assert_eq!(keeps.shards.only().header.rows, 1);
     let late = Agent::limited(r#"{"reject_old": "1h"}"#);
     let found = late.post(METRICS, &[JSON], counter(2, 1_000_000_000).to_string()).await;
     let partial: Value = serde_json::from_str(&found.text).expect("JSON");

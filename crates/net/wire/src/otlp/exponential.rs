@@ -6,6 +6,7 @@
 use super::metrics::{Point, STALE};
 use crate::error::DecodeError;
 use crate::protobuf::{Field, put_bytes, put_double, put_sint, put_uint, put_varint, zigzagged};
+use model::histogram::ResetHint;
 
 const MAX_SCALE: i32 = 8;
 const MIN_SCALE: i32 = -4;
@@ -17,7 +18,7 @@ const ZERO_THRESHOLD: f64 = 1e-128;
 const GAP: i64 = 2;
 
 /// Writes the histogram message of a point's exponential histogram; the error names what cannot be told in Prometheus.
-pub fn write(point: &Point<'_>, out: &mut Vec<u8>) -> Result<Result<(), String>, DecodeError> {
+pub fn write(point: &Point<'_>, reset: ResetHint, out: &mut Vec<u8>) -> Result<Result<(), String>, DecodeError> {
     let mut parts = Parts::default();
     for part in point.fields {
         let part = part?;
@@ -51,6 +52,7 @@ pub fn write(point: &Point<'_>, out: &mut Vec<u8>) -> Result<Result<(), String>,
             sorted.write(out, spans, deltas);
         }
     }
+    put_uint(out, 14, u64::from(reset.code()));
     put_uint(out, 15, point.time as u64);
     if point.start != 0 {
         put_uint(out, 17, point.start as u64);

@@ -1,8 +1,9 @@
 //! Makes a body of remote write 2.0 of OTLP's metrics, by the rules of "Prometheus and OpenMetrics Compatibility" in
 //! OpenTelemetry's specification.
 //!
-//! What cannot be told in Prometheus (deltas, scales under -4) is left out and counted; the rest is translated: `labels`
-//! of resources, scopes and points, the `points` of each kind, and the `series` that they become.
+//! What cannot be told in Prometheus (scales under -4, and deltas unless a tenant keeps them) is left out and counted; the
+//! rest is translated: `labels` of resources, scopes and points, the `points` of each kind, and the `series` that they
+//! become.
 
 mod labels;
 mod points;
@@ -14,7 +15,7 @@ use super::symbols::{Symbol, Symbols};
 use crate::error::DecodeError;
 use crate::protobuf::{Field, Fields};
 use model::rows::STALE_NAN_BITS;
-use tenancy::OtlpSettings;
+use tenancy::{Delta, OtlpSettings};
 
 pub(super) use self::points::Point;
 
@@ -84,11 +85,14 @@ struct Metric {
     name: String,
     /// Remote write's number of the type.
     kind: u64,
+    /// Each point tells what was added since the one before.
+    delta: bool,
     help: Symbol,
     unit: Symbol,
 }
 
 /// `AggregationTemporality`
+const DELTA: u64 = 1;
 const CUMULATIVE: u64 = 2;
 
 impl<'s> Translation<'s> {
@@ -178,16 +182,19 @@ impl<'s> Translation<'s> {
                 _ => {}
             }
         }
-        if matches!(data.number, 7 | 9 | 10) && temporality != CUMULATIVE {
-            let what = if temporality == 1 { "delta" } else { "unspecified" };
+        let has_temporality = matches!(data.number, 7 | 9 | 10);
+        if has_temporality && !self.takes(temporality) {
+            let what = if temporality == DELTA { "delta" } else { "unspecified" };
             self.refuse(points, || {
                 format!(
-                    "metric {:?} has {what} temporality; only cumulative sums and histograms are stored",
+                    "metric {:?} has {what} temporality; only cumulative sums and histograms are stored \
+                     (limits.otlp.delta)",
                     short(raw)
                 )
             });
             return Ok(());
         }
+        let delta = has_temporality && temporality == DELTA;
         let (family, kind) = match (data.number, monotonic) {
             (7, true) => (Family::Counter, 1),
             (5 | 7, _) => (Family::Gauge, 2),
@@ -200,7 +207,9 @@ impl<'s> Translation<'s> {
             self.refuse(points, || format!("metric {:?} has no name that could be stored", short(raw)));
             return Ok(());
         }
-        let metric = Metric { name, kind, help: self.symbols.of(help), unit: self.symbols.of(unit) };
+        // Prometheus has no type for deltas, and stores them so.
+        let kind = if delta { 0 } else { kind };
+        let metric = Metric { name, kind, delta, help: self.symbols.of(help), unit: self.symbols.of(unit) };
         for part in data.message()? {
             let part = part?;
             if part.number == 1 {
@@ -217,6 +226,10 @@ impl<'s> Translation<'s> {
             }
         }
         Ok(())
+    }
+
+    fn takes(&self, temporality: u64) -> bool {
+        temporality == CUMULATIVE || temporality == DELTA && self.settings.delta == Delta::Keep
     }
 
     fn refuse(&mut self, points: u64, text: impl FnOnce() -> String) {

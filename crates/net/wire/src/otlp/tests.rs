@@ -5,11 +5,13 @@ use super::metrics::Translated;
 use super::*;
 use crate::error::DecodeError;
 use crate::loki::streams;
-use crate::prometheus::{Version, series};
+use crate::prometheus::{TimeSeries, Version, series};
+use model::histogram::ResetHint;
 use model::rows::STALE_NAN_BITS;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenancy::{DiscoverySettings, Naming, OtlpSettings};
+use std::collections::BTreeSet;
+use tenancy::{Delta, DiscoverySettings, Naming, OtlpSettings};
 
 const NOW: i64 = 1_700_000_000_000_000_000;
 
@@ -230,6 +232,45 @@ fn sums_and_gauges_become_series_with_their_target() {
 }
 
 #[test]
+fn deltas_are_kept_where_the_tenant_wants_them() {
+    let of = |temporality: u32| {
+        json!([
+            {"name": "requests", "sum": {"aggregationTemporality": temporality, "isMonotonic": true,
+                "dataPoints": [point(json!({"asInt": "5"})), point(json!({"flags": 1}))]}},
+            {"name": "queue", "unit": "1", "sum": {"aggregationTemporality": temporality, "dataPoints": [point(json!({"asInt": "-2"}))]}},
+            {"name": "h", "histogram": {"aggregationTemporality": temporality, "dataPoints": [
+                point(json!({"count": "3", "sum": 9.5, "bucketCounts": ["1", "2"], "explicitBounds": [0.5]}))]}},
+            {"name": "e", "exponentialHistogram": {"aggregationTemporality": temporality, "dataPoints": [
+                point(json!({"count": 2, "sum": 4.5, "positive": {"bucketCounts": [2]}}))]}},
+        ])
+    };
+    let keep = OtlpSettings { delta: Delta::Keep, ..OtlpSettings::default() };
+    let (delta, cumulative) = (translated(json!([]), of(1), &keep), translated(json!([]), of(2), &keep));
+    assert_eq!((delta.refused, samples(&delta.body)), (0, samples(&cumulative.body)));
+    assert_eq!(samples(&delta.body)[..3], ["requests_total{} 5 @3", "requests_total{} NaN @3", "queue_ratio{} -2 @3"]);
+    let hints = |body: &[u8]| -> Vec<ResetHint> {
+        let all = series(body, Version::V2).map(|series| series.expect("a series"));
+        all.flat_map(|series| series.histograms().map(|h| h.expect("a histogram").value.reset)).collect()
+    };
+    assert_eq!((hints(&delta.body), hints(&cumulative.body)), (vec![ResetHint::Gauge], vec![ResetHint::Unknown]));
+    let kinds = |body: &[u8]| -> BTreeSet<String> {
+        let kind = |series: TimeSeries<'_>| series.metadata().expect("metadata").kind.to_owned();
+        series(body, Version::V2).map(|series| kind(series.expect("a series"))).collect()
+    };
+    assert_eq!(kinds(&delta.body), BTreeSet::from(["unknown".to_owned()]));
+    assert_eq!(kinds(&cumulative.body), ["counter", "gauge", "histogram"].map(str::to_owned).into());
+    let starts: Vec<i64> = series(&delta.body, Version::V2)
+        .flat_map(|series| series.expect("a series").samples().map(|s| s.expect("a sample").start).collect::<Vec<_>>())
+        .collect();
+    assert!(starts.iter().all(|start| *start == 1), "{starts:?}");
+    for temporality in [0, 3] {
+        let found = translated(json!([]), of(temporality), &keep);
+        assert_eq!((found.body.len(), found.refused), (0, 5), "temporality {temporality}");
+        assert!(found.why.is_some_and(|why| why.contains("unspecified") && why.contains("limits.otlp.delta")));
+    }
+}
+
+#[test]
 fn names_and_scopes_are_as_the_tenant_wants() {
     let settings = OtlpSettings {
         naming: Naming::NoTranslation,
@@ -330,7 +371,8 @@ fn arbitrary(bytes: &[u8]) {
     if let Ok(push) = logs::translate(bytes, Mapping { otlp: &otlp, discover: &discover, now: NOW, limit: 1000 }) {
         assert!(streams(&push).all(|stream| stream.is_ok_and(|stream| stream.entries().all(|entry| entry.is_ok()))));
     }
-    if let Ok(write) = metrics::translate(bytes, &otlp, 1000) {
+    let keep = OtlpSettings { delta: Delta::Keep, ..otlp.clone() };
+    for write in [&otlp, &keep].into_iter().filter_map(|settings| metrics::translate(bytes, settings, 1000).ok()) {
         for series in series(&write.body, Version::V2) {
             let series = series.expect("a series");
             assert!(

@@ -6,6 +6,7 @@ use crate::error::DecodeError;
 use crate::otlp::exponential;
 use crate::otlp::value::{hex, write};
 use crate::protobuf::{Field, Fields, put_bytes, put_double, put_uint, put_varint};
+use model::histogram::ResetHint;
 
 /// What all kinds of data points have.
 #[derive(Clone, Copy)]
@@ -126,7 +127,9 @@ impl Translation<'_> {
         let point = self.point(field, EXPONENTIAL)?;
         let mut message = std::mem::take(&mut self.room.part);
         message.clear();
-        match exponential::write(&point, &mut message)? {
+        // Of deltas none is a reset of the one before.
+        let reset = if metric.delta { ResetHint::Gauge } else { ResetHint::Unknown };
+        match exponential::write(&point, reset, &mut message)? {
             Err(why) => self.refuse(1, || format!("metric {:?}: {why}", short(&metric.name))),
             Ok(()) => self.write_series(metric, "", None, 3, &message, f64::INFINITY),
         }

@@ -101,6 +101,7 @@ impl Translation<'_> {
         let metric = Metric {
             name: "target_info".to_owned(),
             kind: 2,
+            delta: false,
             help: self.symbols.of("Target metadata"),
             unit: Symbols::EMPTY,
         };
