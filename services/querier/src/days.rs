@@ -67,6 +67,7 @@ impl Range<'_> {
         };
         let Some(past) = past else { return self.whole(rows) };
         let query = Arc::new(self.key());
+        let apart = results.is_remarked(&query);
         let objects = |(first, last)| self.reach(first, last).and_then(|range| past.objects(range));
         let mut stretches: Vec<Stretch> = Vec::new();
         for day @ (first, last) in days {
@@ -88,7 +89,7 @@ impl Range<'_> {
             };
             match (results.get(&key, holds), stretches.last_mut()) {
                 (Some(part), _) => stretches.push(Stretch::Kept(day, part)),
-                (None, Some(Stretch::Closed(days))) => days.push((day, key, made_of)),
+                (None, Some(Stretch::Closed(days))) if !apart => days.push((day, key, made_of)),
                 (None, _) => stretches.push(Stretch::Closed(vec![(day, key, made_of)])),
             }
         }
@@ -111,11 +112,14 @@ impl Range<'_> {
         Ok(made.answered())
     }
 
-    /// Keeps what was answered for some days. Remarks of more than one day are of none in particular: then nothing is.
+    /// Keeps what was answered for some days. Remarks of more than one day are of none in particular: then nothing is, and
+    /// the next time each is read for itself.
     fn keep(&self, results: &Results, days: Vec<(Steps, Key, Objects)>, answer: &Answer) {
         let Value::Matrix(all) = &answer.value else { return };
-        if days.len() > 1 && !answer.warnings.is_empty() {
-            return;
+        if let [(_, key, _), _, ..] = &days[..]
+            && !answer.warnings.is_empty()
+        {
+            return results.remark(&key.query);
         }
         for ((first, last), key, objects) in days {
             let cut = |series: &SeriesPoints| SeriesPoints {
@@ -192,7 +196,7 @@ type Steps = (i64, i64);
 enum Stretch {
     /// There may be new rows, or nobody keeps such answers.
     Open(Steps),
-    /// To be read, and kept: all at once, for their rows may be in the same objects.
+    /// To be read, and kept: all at once, for their rows may be in the same objects, unless remarks are to be told apart.
     Closed(Vec<(Steps, Key, Objects)>),
     Kept(Steps, Arc<Part>),
 }

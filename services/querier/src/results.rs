@@ -68,6 +68,8 @@ pub fn held(series: &SeriesPoints) -> usize {
 /// What is used least goes first, so that all together stay below `querier.results`.
 pub struct Results {
     parts: Cache<Key, Arc<Part>, Weight>,
+    /// Queries of which several days were read at once and had remarks.
+    remarked: Cache<Arc<Query>, ()>,
     asked: AtomicU64,
     found: AtomicU64,
 }
@@ -83,13 +85,16 @@ impl Weighter<Key, Arc<Part>> for Weight {
 
 /// About how large a part is, for the cache's tables.
 const USUAL: u64 = 32 << 10;
+/// How many queries are known to have remarks.
+const REMARKED: usize = 1000;
 
 impl Results {
     /// `None` when the settings turn it off.
     pub fn new(settings: &Settings) -> Option<Arc<Results>> {
         let bytes = settings.results.0;
         let parts = Cache::with_weighter((bytes / USUAL) as usize + 1, bytes, Weight);
-        (bytes > 0).then(|| Arc::new(Results { parts, asked: AtomicU64::new(0), found: AtomicU64::new(0) }))
+        let (remarked, asked, found) = (Cache::new(REMARKED), AtomicU64::new(0), AtomicU64::new(0));
+        (bytes > 0).then(|| Arc::new(Results { parts, remarked, asked, found }))
     }
 
     /// What is kept of a day, if it still holds.
@@ -102,6 +107,16 @@ impl Results {
 
     pub fn insert(&self, key: Key, part: Arc<Part>) {
         self.parts.insert(key, part);
+    }
+
+    /// Notes that days of a query had remarks that cannot be told apart.
+    pub fn remark(&self, query: &Arc<Query>) {
+        self.remarked.insert(query.clone(), ());
+    }
+
+    /// Whether days of a query are to be read one by one, for each to have its own remarks.
+    pub fn is_remarked(&self, query: &Arc<Query>) -> bool {
+        self.remarked.get(query).is_some()
     }
 
     /// How many parts were asked for, and how many of them were there.

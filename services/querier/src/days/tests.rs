@@ -212,9 +212,10 @@ fn a_day_that_says_something_says_it_again_where_it_was_said() {
     check("sort(m)", DAY, 2 * DAY, 24);
     check(" sort(m)", DAY, 2 * DAY, 0);
     check(" sort(m)", DAY + HOUR, 2 * DAY, 0);
-    // Which of several days it was said of is not known.
+    // Which of several days it was said of is not known: then each is read for itself.
     check("sort(m)", 2 * DAY, 4 * DAY, 0);
     check("sort(m)", 2 * DAY, 4 * DAY, 0);
+    check("sort(m)", 2 * DAY, 4 * DAY, 48);
 }
 
 #[test]
@@ -292,7 +293,7 @@ proptest! {
                 Deed::Merge => store.merge(),
                 Deed::Ask { text, start, len, step } => {
                     let asked = Asked { text: TEXTS[text], start, end: start + len, step: LENGTHS[step] };
-                    for _ in 0..2 {
+                    for _ in 0..3 {
                         let (by_days, whole) = match try_both(&store, &results, &asked) {
                             (Ok(by_days), Ok(whole)) => (by_days, whole),
                             (by_days, whole) => {
