@@ -3,7 +3,7 @@
 use crate::cluster;
 use model::Role;
 use ouro_tests::client::{Client, until};
-use ouro_tests::ledger::{WRITE, now_ms};
+use ouro_tests::ledger::{LOKI, WRITE, now_ms};
 use ouro_tests::members::Shape;
 use ouro_tests::remote_write::{Series, v1};
 
@@ -22,6 +22,28 @@ async fn push(client: &Client, name: &str, times: &[i64]) {
         let headers = [("content-encoding", "snappy"), ("x-scope-orgid", "sums")];
         client.send("POST", WRITE, &headers, body).await.expect("an answer").is("samples", 204, &[]);
     }
+}
+
+/// A thousand lines of two statuses.
+async fn push_lines(client: &Client, time: i64) {
+    let line = |i: i64| {
+        let line = format!("{{\"status\":{},\"took\":{i}}}", 200 + 300 * i64::from(i % 4 == 0));
+        serde_json::json!([(time * 1_000_000 + i).to_string(), line])
+    };
+    let values: Vec<_> = (0..1_000).map(line).collect();
+    let body = serde_json::json!({"streams": [{"stream": {"app": "a"}, "values": values}]}).to_string();
+    let headers = [("content-type", "application/json"), ("x-scope-orgid", "sums")];
+    client.send("POST", LOKI, &headers, body).await.expect("an answer").is("lines", 204, &[]);
+}
+
+/// How many lines of each status there are, and how many lines were looked at.
+async fn count(client: &Client) -> (Vec<String>, Option<u64>) {
+    let query = "sum by (status) (count_over_time({app=\"a\"} | json [1h]))";
+    let found = client.whole("sums", "/loki/api/v1/query", &[("query", query)]).await;
+    let mut series = found["data"]["result"].as_array().expect("series").clone();
+    series.sort_by_key(|series| series["metric"].to_string());
+    let counts = series.iter().map(|series| series["value"][1].as_str().expect("a value").to_owned());
+    (counts.collect(), found["data"]["stats"]["summary"]["totalLinesProcessed"].as_u64())
 }
 
 /// The values of the last step, by the order of labels.
@@ -66,6 +88,10 @@ async fn leaders_and_queriers_compute_their_parts() {
         ["4999", "4998"].map(str::to_owned).iter().rev().cloned().collect::<Vec<_>>()
     );
     assert_eq!(first.meter("ouro_querier_folded_total").await, 2.0, "the leaders did it");
+    push_lines(&members.push(), now - 60_000).await;
+    let counts = |all: [&str; 2]| all.map(str::to_owned).to_vec();
+    assert_eq!(count(&first).await, (counts(["750", "250"]), Some(1_000)));
+    assert_eq!(first.meter("ouro_querier_folded_total").await, 3.0, "and that of logs");
     let leader = members.leaders().await.into_iter().max_by_key(|(_, led)| *led).expect("one leads").0;
     running.remove(&leader).expect("it runs").kill();
     assert_eq!(ask(&first, "sum by (half) (present)", None).await, by_half, "another leads");
@@ -74,6 +100,9 @@ async fn leaders_and_queriers_compute_their_parts() {
     for ingester in members.ingesters() {
         members.client(&ingester).flush().await;
     }
+    // Some lines are flushed, some are in a head.
+    push_lines(&members.push(), now - 30_000).await;
+    assert_eq!(count(&first).await, (counts(["1500", "500"]), Some(2_000)));
     let closed = Some((today - 2 * DAY, today - DAY - 3_600_000));
     until("querier-1 does a part", async || {
         // Another query each time, so that nothing is kept of it.
