@@ -1,6 +1,7 @@
 //! The query APIs of Loki and Prometheus, to the letter of what their clients read.
 
 mod consistency;
+mod data;
 mod deletes;
 mod json;
 mod loki;

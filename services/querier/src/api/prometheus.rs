@@ -8,6 +8,7 @@ mod remote_read;
 mod status;
 
 use self::read::{parse, parse_limit, read, respond};
+use crate::api::data::Data;
 use crate::api::params::{self, Params, metadata_range, prometheus_duration, prometheus_time};
 use crate::api::prometheus_json::Stats;
 use crate::api::{json, prometheus_json, prometheus_series};
@@ -114,14 +115,14 @@ impl Instantly {
     }
 }
 
-async fn answer_query(read: read::Read) -> Result<(String, Warnings), QueryError> {
+async fn answer_query(read: read::Read) -> Result<(Data, Warnings), QueryError> {
     let begun = Instant::now();
     let asked = Instantly::read(&read.params)?;
     let (stats, ready) = (read.params.get("stats").map(str::to_owned), Instant::now());
     read.run(move |context| {
         let stats = Stats::wanted(stats.as_deref(), begun, ready, Tally::new(asked.time, asked.time, 0));
         let answer = asked.answer(context, stats.as_ref().map(Stats::tally))?;
-        let mut data = prometheus_json::answer(&answer);
+        let mut data = prometheus_json::answer(answer.value);
         stats.iter().for_each(|stats| stats.add(&mut data, &context.rows.looked, 0));
         Ok((data, answer.warnings))
     })
@@ -158,7 +159,7 @@ async fn query_range(state: State<Querier>, raw: RawQuery, headers: HeaderMap, b
     respond(answer_range(read((state, raw, headers, body))).await)
 }
 
-async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError> {
+async fn answer_range(read: read::Read) -> Result<(Data, Warnings), QueryError> {
     let begun = Instant::now();
     let params = &read.params;
     let required = |name| params.required(name).map(drop);
@@ -198,7 +199,7 @@ async fn answer_range(read: read::Read) -> Result<(String, Warnings), QueryError
             None => range.whole(&context.rows)?,
         };
         truncate(&mut answer, limit);
-        let mut data = prometheus_json::answer(&answer);
+        let mut data = prometheus_json::answer(answer.value);
         stats.iter().for_each(|stats| stats.add(&mut data, &context.rows.looked, kept));
         Ok((data, answer.warnings))
     })

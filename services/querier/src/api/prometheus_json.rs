@@ -1,11 +1,12 @@
 //! Prometheus's answers, byte by byte as its own API writes them.
 
+use crate::api::data::Data;
 use crate::api::json;
 use crate::error::QueryError;
 use crate::looked::Looked;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use eval::value::{Answer, SampleValue, SeriesPoints, Value, Warnings};
+use eval::value::{InstantSample, SampleValue, Value, Warnings};
 use model::Reason;
 use promql::Tally;
 use std::sync::Arc;
@@ -13,22 +14,19 @@ use std::time::Instant;
 
 const KIND: &str = "application/json";
 
-/// Usual bytes of a point: a buffer that has to grow is there twice for a moment.
-const POINT: usize = 36;
-
 /// `{"status":"success","data":…}`.
-pub fn success(data: String, warnings: &Warnings) -> Response {
-    // Large answers are not copied: they have room for this.
-    let mut out = data;
-    out.insert_str(0, "{\"status\":\"success\",\"data\":");
+pub fn success(data: impl Into<Data>, warnings: &Warnings) -> Response {
+    let mut data = data.into();
+    data.put_before("{\"status\":\"success\",\"data\":");
+    let out = data.end();
     for (name, texts) in [("warnings", &warnings.warnings), ("infos", &warnings.infos)] {
         if !texts.is_empty() {
             out.push_str(&format!(",\"{name}\":"));
-            json::strings(&mut out, texts.iter().map(String::as_str));
+            json::strings(out, texts.iter().map(String::as_str));
         }
     }
     out.push('}');
-    ([(header::CONTENT_TYPE, KIND)], out).into_response()
+    ([(header::CONTENT_TYPE, KIND)], data.into_body()).into_response()
 }
 
 /// `{"status":"error","errorType":…,"error":…}` with the status that goes with it.
@@ -50,53 +48,48 @@ pub fn failure(error: &QueryError) -> Response {
 }
 
 /// The `data` of a query's answer.
-pub fn answer(answer: &Answer) -> String {
-    let points = match &answer.value {
-        Value::Matrix(series) => series.iter().map(|series| series.points.len()).sum(),
-        _ => 0,
-    };
-    let mut out = String::with_capacity(1024 + points * POINT);
-    let (kind, instant) = match &answer.value {
-        Value::Scalar(points) => ("scalar", points.first().copied()),
-        Value::String { .. } => ("string", None),
-        Value::Vector(_) => ("vector", None),
-        Value::Matrix(_) => ("matrix", None),
-    };
-    out.push_str(&format!("{{\"resultType\":\"{kind}\",\"result\":"));
-    match &answer.value {
-        Value::Scalar(_) => {
-            let (time, value) = instant.unwrap_or((0, f64::NAN));
+pub fn answer(value: Value) -> Data {
+    let mut out = String::from("{\"resultType\":");
+    match value {
+        Value::Matrix(series) => return Data::matrix(series),
+        Value::Scalar(points) => {
+            out.push_str("\"scalar\",\"result\":");
+            let (time, value) = points.first().copied().unwrap_or((0, f64::NAN));
             json::point(&mut out, time, value);
         }
         Value::String { time_ms, text } => {
-            out.push('[');
-            json::seconds(&mut out, *time_ms);
+            out.push_str("\"string\",\"result\":[");
+            json::seconds(&mut out, time_ms);
             out.push(',');
-            json::string(&mut out, text);
+            json::string(&mut out, &text);
             out.push(']');
         }
-        Value::Vector(samples) => json::list(&mut out, samples, |out, sample| {
-            out.push_str("{\"metric\":");
-            json::labels(out, &sample.labels);
-            match &sample.value {
-                SampleValue::Float(value) => {
-                    out.push_str(",\"value\":");
-                    json::point(out, sample.time_ms, *value);
-                }
-                SampleValue::Histogram(histogram) => {
-                    out.push_str(",\"histogram\":[");
-                    json::seconds(out, sample.time_ms);
-                    out.push(',');
-                    json::histogram(out, histogram);
-                    out.push(']');
-                }
-            }
-            out.push('}');
-        }),
-        Value::Matrix(series) => json::list(&mut out, series, series_points),
+        Value::Vector(samples) => {
+            out.push_str("\"vector\",\"result\":");
+            json::list(&mut out, &samples, instant_sample);
+        }
     }
     out.push('}');
-    out
+    out.into()
+}
+
+fn instant_sample(out: &mut String, sample: &InstantSample) {
+    out.push_str("{\"metric\":");
+    json::labels(out, &sample.labels);
+    match &sample.value {
+        SampleValue::Float(value) => {
+            out.push_str(",\"value\":");
+            json::point(out, sample.time_ms, *value);
+        }
+        SampleValue::Histogram(histogram) => {
+            out.push_str(",\"histogram\":[");
+            json::seconds(out, sample.time_ms);
+            out.push(',');
+            json::histogram(out, histogram);
+            out.push(']');
+        }
+    }
+    out.push('}');
 }
 
 /// What a query cost, for whoever asks with `stats`.
@@ -123,7 +116,8 @@ impl Stats {
 
     /// Adds them to the `data` of an answer, as Prometheus names them. Sorting is a part of the evaluation here. `results`:
     /// steps whose answer was kept from before looked at no samples.
-    pub fn add(&self, data: &mut String, looked: &Looked, kept: u64) {
+    pub fn add(&self, data: &mut Data, looked: &Looked, kept: u64) {
+        let data = data.end();
         let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64();
         let (now, tally) = (Instant::now(), &self.tally);
         let (parsing, waiting) = (seconds(self.begun, self.read), seconds(self.read, self.evaluated));
@@ -149,24 +143,4 @@ impl Stats {
              \"results\":{{\"stepsKept\":{kept}}}}}}}"
         ));
     }
-}
-
-fn series_points(out: &mut String, series: &SeriesPoints) {
-    out.push_str("{\"metric\":");
-    json::labels(out, &series.labels());
-    if !series.points.is_empty() {
-        out.push_str(",\"values\":");
-        json::list(out, &series.points, |out, (time, value)| json::point(out, *time, *value));
-    }
-    if !series.histograms.is_empty() {
-        out.push_str(",\"histograms\":");
-        json::list(out, &series.histograms, |out, (time, histogram)| {
-            out.push('[');
-            json::seconds(out, *time);
-            out.push(',');
-            json::histogram(out, histogram);
-            out.push(']');
-        });
-    }
-    out.push('}');
 }

@@ -1,5 +1,6 @@
 //! Reads what Prometheus's requests have in common, and writes their errors.
 
+use crate::api::data::Data;
 use crate::api::params::{self, Params};
 use crate::api::{json, prometheus_json};
 use crate::engine::{self, Asked, Context};
@@ -29,10 +30,10 @@ pub fn read((State(querier), RawQuery(query), headers, body): Request) -> Read {
 
 impl Read {
     /// The answer may lack what cannot be read, and has a warning then, unless the client wants all or nothing.
-    pub async fn run(
+    pub async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Context) -> Result<(String, Warnings), QueryError> + Send + 'static,
-    ) -> Result<(String, Warnings), QueryError> {
+        work: impl FnOnce(&Context) -> Result<(T, Warnings), QueryError> + Send + 'static,
+    ) -> Result<(T, Warnings), QueryError> {
         self.evaluate(self.params.whole()?, work).await
     }
 
@@ -68,7 +69,7 @@ impl Read {
     }
 }
 
-pub fn respond(result: Result<(String, Warnings), QueryError>) -> Response {
+pub fn respond(result: Result<(impl Into<Data>, Warnings), QueryError>) -> Response {
     match result {
         Ok((data, warnings)) => prometheus_json::success(data, &warnings),
         Err(error) => prometheus_json::failure(&error),
