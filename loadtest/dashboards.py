@@ -5,7 +5,7 @@
 
 Loads each set once (what is in DIR already is used again), restarts the servers so that all rows come from disk, lets
 the systems take turns with each query, and prints the median wall time and the CPU time of each, then the most memory
-that one query over 2,000 series and 1,000 steps takes in a process of its own.
+that one query over 2,000 series and 1,000 steps takes in a process of its own (of the day; --memory measures only that).
 """
 import argparse
 import json
@@ -215,18 +215,21 @@ def compare(servers, span, step, window, runs):
               f"(from {min(shares):.2f} to {max(shares):.2f})")
 
 
-def memory(servers, span):
+def memory(servers, span, runs):
     """The most that a process takes more for one query over 2,000 series and 1,000 steps."""
     for server in servers:
-        server.start()
-        server.rest()
-        # From here on the kernel notes the peak anew.
-        pathlib.Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
-        before = server.peak()
-        result = server.ask(MEMORY, UNTIL - span, UNTIL, span / 1000)
-        print(f"  {server.name:12} {server.peak() - before:8.1f} MiB more than {before:.0f} at rest, "
-              f"{len(result)} series in the answer", flush=True)
-        server.stop()
+        more, rest = [], []
+        for _ in range(runs):
+            server.start()
+            server.rest()
+            # From here on the kernel notes the peak anew.
+            pathlib.Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
+            rest.append(server.peak())
+            result = server.ask(MEMORY, UNTIL - span, UNTIL, span / 1000)
+            more.append(server.peak() - rest[-1])
+            server.stop()
+        print(f"  {server.name:12} {statistics.median(more):8.1f} MiB more (from {min(more):.1f} to {max(more):.1f}) than "
+              f"{statistics.median(rest):.0f} at rest, {len(result)} series in the answer", flush=True)
 
 
 def main():
@@ -236,8 +239,9 @@ def main():
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--systems", nargs="+", default=["ouro", "prometheus", "victoria"])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--memory", action="store_true", help="only the memory of a query, of the day")
     arguments = parser.parse_args()
-    for name in arguments.sets:
+    for name in ["day"] if arguments.memory else arguments.sets:
         series, targets, span, every, step, window = SETS[name]
         servers = []
         for system in arguments.systems:
@@ -251,14 +255,16 @@ def main():
             size = sum(file.stat().st_size for file in (server.folder / "data").rglob("*") if file.is_file())
             loaded = (server.folder / "loaded").read_text().strip()
             print(f"  {server.name:12} loaded in {loaded}; {size / 1e6:.0f} MB")
-            server.start()
-        for server in servers:
-            server.rest()
-        compare(servers, SPANS[span], step, window, arguments.runs)
-        for server in servers:
-            server.stop()
+        if not arguments.memory:
+            for server in servers:
+                server.start()
+            for server in servers:
+                server.rest()
+            compare(servers, SPANS[span], step, window, arguments.runs)
+            for server in servers:
+                server.stop()
         if name == "day":
-            memory(servers, SPANS[span])
+            memory(servers, SPANS[span], arguments.runs)
 
 
 if __name__ == "__main__":
