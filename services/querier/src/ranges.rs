@@ -174,6 +174,10 @@ impl Source for Shared {
             false => inner.runtime.block_on(self.ranges.read(&self.name, range, true)),
         }
     }
+
+    fn stride(&self) -> u64 {
+        block::stride(self.object.is_local())
+    }
 }
 
 #[tonic::async_trait]

@@ -27,6 +27,12 @@ impl Reading {
         self.limit.0
     }
 
+    /// The bytes that are held now.
+    #[cfg(test)]
+    pub fn used(&self) -> u64 {
+        self.used.load(Relaxed)
+    }
+
     /// An error once the query should end.
     pub fn check(&self) -> Result<(), QueryError> {
         match (self.cancelled)() {
@@ -54,7 +60,7 @@ impl Reading {
         }
         self.used.fetch_sub(bytes as u64, Relaxed);
         let text = format!(
-            "the query holds more than {} of recent rows and labels (limits.query_memory): narrow its selectors or its time \
+            "the query holds more than {} of recent rows, labels and pages (limits.query_memory): narrow its selectors or its time \
              range",
             self.limit
         );
@@ -100,6 +106,24 @@ impl Charge {
         Ok(())
     }
 
+    /// For other bytes of the same query.
+    pub fn another(&self) -> Charge {
+        self.reading.charge()
+    }
+
+    /// Holds so many bytes from now on, more or less than before.
+    pub fn set(&mut self, bytes: usize) -> Result<(), QueryError> {
+        let less = self.bytes.saturating_sub(bytes as u64);
+        self.bytes -= less;
+        self.reading.used.fetch_sub(less, Relaxed);
+        self.add(bytes.saturating_sub(self.bytes as usize))
+    }
+
+    /// Gives all of it back.
+    pub fn release(&mut self) {
+        self.reading.used.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    }
+
     /// Is held as long as these items are taken, or others that it is held for.
     pub fn during<T>(self: Arc<Charge>, items: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
         items.inspect(move |_| {
@@ -110,7 +134,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.reading.used.fetch_sub(self.bytes, Relaxed);
+        self.release();
     }
 }
 
@@ -134,6 +158,20 @@ mod tests {
         assert!(reading.keep(1).is_err());
         drop(items);
         reading.keep(70).expect("given back");
+    }
+
+    #[test]
+    fn what_is_held_grows_and_shrinks() {
+        let reading = Reading::new(ByteSize(100), Arc::new(|| false));
+        let (mut one, mut other) = (reading.charge(), reading.charge());
+        one.set(60).expect("there is room");
+        assert!(other.set(41).is_err());
+        one.set(10).expect("less");
+        other.set(90).expect("there is room now");
+        assert!(one.set(11).is_err());
+        other.release();
+        drop(one);
+        assert_eq!(reading.used(), 0);
     }
 
     #[test]

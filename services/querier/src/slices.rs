@@ -7,8 +7,7 @@ use crate::closed::Closed;
 use crate::error::QueryError;
 use crate::querier::{Parts, Querier};
 use crate::reading::Reading;
-use crate::runs::{self, Objects};
-use crate::segments::within;
+use crate::runs::{self, Object, Objects};
 use crate::source::TenantRows;
 use bytes::Bytes;
 use catalog::Name;
@@ -135,13 +134,13 @@ pub fn find(
     tenant: &TenantId,
     objects: &[String],
     matchers: &[Matcher],
-    reading: &Reading,
+    reading: &Arc<Reading>,
 ) -> Result<Objects, QueryError> {
     let mut found = Vec::with_capacity(objects.len());
     for name in objects {
         reading.check()?;
         if let Some(reader) = parts.segments.metrics(name, tenant)? {
-            found.push((reader.find(matchers).map_err(within(name))?, name.clone()));
+            found.push(Object::find(&reader, name, matchers, reading)?);
         }
     }
     Ok(found)

@@ -15,6 +15,7 @@ pub mod rows;
 pub mod signal;
 pub mod size;
 pub mod tenant;
+pub mod times;
 
 pub use histogram::Histogram;
 pub use horizon::Horizon;
@@ -28,3 +29,4 @@ pub use rows::{Coded, Exemplar, LogPage, Metadata, Series, Shape};
 pub use signal::Signal;
 pub use size::ByteSize;
 pub use tenant::TenantId;
+pub use times::Times;

@@ -1,6 +1,7 @@
 //! Rows as they travel from the store to the query engines: in batches, one series a batch.
 
-use crate::{Histogram, Labels};
+use crate::times::Joined;
+use crate::{Histogram, Labels, Times};
 use std::sync::Arc;
 
 /// The value by which Prometheus marks that a series ended: a NaN with this payload.
@@ -108,7 +109,7 @@ impl Coded {
 pub struct Series {
     pub labels: Option<Labels>,
     /// Unix milliseconds of the float samples, ascending.
-    pub times: Vec<i64>,
+    pub times: Times,
     /// One for each of `times`. Stale markers are among them, bit for bit.
     pub values: Vec<f64>,
     /// Start timestamps (Unix ms, 0 = none), one for each of `times`; empty when no sample has one.
@@ -149,7 +150,12 @@ impl Series {
 
     /// Adds the samples of `other`, which may overlap; of two samples at one time, of whatever kind, the one already
     /// here stays.
-    pub fn merge(&mut self, mut other: Series) {
+    pub fn merge(&mut self, other: Series) {
+        self.merge_as(other, &mut Joined::default());
+    }
+
+    /// As `merge`, with what it knows of the times of the series before, which were of the same two parts.
+    pub fn merge_as(&mut self, mut other: Series, joined: &mut Joined) {
         if !self.starts.is_empty() || !other.starts.is_empty() {
             self.starts.resize(self.times.len(), 0);
             other.starts.resize(other.times.len(), 0);
@@ -158,7 +164,7 @@ impl Series {
         if !appends {
             other.leave_out(self);
         }
-        self.times.extend(other.times);
+        self.times = joined.join(std::mem::take(&mut self.times), other.times);
         self.values.extend(other.values);
         self.starts.extend(other.starts);
         self.histograms.extend(other.histograms);
@@ -174,7 +180,7 @@ impl Series {
                 && known.histograms.binary_search_by_key(&time, |h| h.time).is_err()
         };
         let keep: Vec<bool> = self.times.iter().map(|time| is_new(*time)).collect();
-        retain(&mut self.times, &keep);
+        retain(self.times.own(), &keep);
         retain(&mut self.values, &keep);
         retain(&mut self.starts, &keep);
         self.histograms.retain(|h| is_new(h.time));
@@ -193,7 +199,7 @@ impl Series {
     fn restore_order(&mut self) {
         let mut order: Vec<usize> = (0..self.times.len()).collect();
         order.sort_by_key(|&i| self.times[i]);
-        let times: Vec<i64> = order.iter().map(|&i| self.times[i]).collect();
+        let times = order.iter().map(|&i| self.times[i]).collect();
         self.values = order.iter().map(|&i| self.values[i]).collect();
         if !self.starts.is_empty() {
             self.starts = order.iter().map(|&i| self.starts[i]).collect();
@@ -245,7 +251,7 @@ mod tests {
     }
 
     fn series(times: &[i64], value: f64) -> Series {
-        Series { times: times.to_vec(), values: vec![value; times.len()], ..Series::default() }
+        Series { times: times.to_vec().into(), values: vec![value; times.len()], ..Series::default() }
     }
 
     #[test]
@@ -260,9 +266,10 @@ mod tests {
     fn a_sample_of_another_kind_at_the_same_time_does_not_displace_the_first() {
         let histogram = |time| HistogramSample { time, start: 0, value: Arc::new(Histogram::default()) };
         let mut first = Series { histograms: vec![histogram(10), histogram(20)], ..Series::default() };
-        let floats = Series { times: vec![10, 15], values: vec![1.0, 2.0], starts: vec![7, 8], ..Series::default() };
+        let floats =
+            Series { times: vec![10, 15].into(), values: vec![1.0, 2.0], starts: vec![7, 8], ..Series::default() };
         first.merge(floats);
-        assert_eq!((first.times, first.starts), (vec![15], vec![8]));
+        assert_eq!((first.times, first.starts), (vec![15].into(), vec![8]));
         assert_eq!(first.histograms.iter().map(|h| h.time).collect::<Vec<_>>(), [10, 20]);
         let mut second = series(&[10], 1.0);
         second.merge(Series { histograms: vec![histogram(10), histogram(30)], ..Series::default() });

@@ -108,7 +108,7 @@ pub fn read_series_rows(rows: v1::SeriesRows) -> Result<Series, Malformed> {
     }
     Ok(Series {
         labels: Some(labels(&rows.labels)?),
-        times,
+        times: times.into(),
         values: rows.values,
         starts: rows.starts,
         histograms: rows.histograms.into_iter().map(read_histogram_row).collect::<Result<_, _>>()?,
@@ -218,7 +218,7 @@ mod tests {
         };
         let series = Series {
             labels: Some(Labels::from_pairs([("__name__", "up")])),
-            times: vec![-5, i64::MIN, i64::MAX],
+            times: vec![-5, i64::MIN, i64::MAX].into(),
             values: vec![1.0, stale, -0.0],
             starts: vec![0, 1, 2],
             histograms: vec![HistogramSample { time: 9, start: 1, value: Arc::new(histogram) }],

@@ -76,7 +76,7 @@ impl Hidden {
         }
         let is_shown = |time: i64| !own.iter().any(|(_, range)| range.contains(time));
         let shown: Vec<bool> = series.times.iter().map(|time| is_shown(*time)).collect();
-        retain(&mut series.times, &shown);
+        retain(series.times.own(), &shown);
         retain(&mut series.values, &shown);
         retain(&mut series.starts, &shown);
         series.histograms.retain(|sample| is_shown(sample.time));

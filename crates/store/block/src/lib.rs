@@ -14,6 +14,6 @@ mod writer;
 pub use directory::{BlockMeta, Directory, Meta, PartEntry, SectionEntry, SegmentMeta};
 pub use error::Error;
 pub use inflate::inflate;
-pub use part::{MemorySections, Part, Sections, Source};
+pub use part::{MemorySections, Part, Sections, Source, stride};
 pub use segment::Segment;
 pub use writer::{write, write_block};

@@ -26,6 +26,17 @@ pub trait Source: Send + Sync {
     fn size(&self) -> Result<u64, objects::Error>;
 
     fn read(&self, range: Range<u64>) -> Result<Bytes, objects::Error>;
+
+    /// How much of what is side by side is worth one read, in bytes: where a read is cheap, less is held at a time.
+    fn stride(&self) -> u64;
+}
+
+/// The stride in a file of this machine, and in a bucket.
+const STRIDES: (u64, u64) = (64 << 10, 512 << 10);
+
+/// The stride of an object.
+pub fn stride(is_local: bool) -> u64 {
+    if is_local { STRIDES.0 } else { STRIDES.1 }
 }
 
 impl Source for objects::Object {
@@ -40,6 +51,10 @@ impl Source for objects::Object {
     fn read(&self, range: Range<u64>) -> Result<Bytes, objects::Error> {
         objects::Object::read(self, range)
     }
+
+    fn stride(&self) -> u64 {
+        stride(self.is_local())
+    }
 }
 
 /// The sections of one part, to be read in ranges. Reads may block.
@@ -49,6 +64,9 @@ pub trait Sections: Send + Sync {
 
     /// The length of a section, if the part has it.
     fn len(&self, kind: u8) -> Option<u64>;
+
+    /// As [`Source::stride`].
+    fn stride(&self) -> u64;
 }
 
 /// Sections that are in memory: a part that was just encoded.
@@ -67,5 +85,9 @@ impl Sections for MemorySections {
 
     fn len(&self, kind: u8) -> Option<u64> {
         self.0.iter().find(|(k, _)| *k == kind).map(|(_, data)| data.len() as u64)
+    }
+
+    fn stride(&self) -> u64 {
+        stride(true)
     }
 }

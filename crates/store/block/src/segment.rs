@@ -109,6 +109,10 @@ impl Sections for ObjectSections {
     fn len(&self, kind: u8) -> Option<u64> {
         self.sections.iter().find(|s| s.kind == kind).map(|s| s.len)
     }
+
+    fn stride(&self) -> u64 {
+        self.object.stride()
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl Compaction {
     ) -> Result<Compaction, Error> {
         let (mut sources, mut exemplars, mut metadata) = (Vec::new(), Vec::new(), BTreeSet::new());
         for reader in inputs {
-            sources.push(reader.find(&[])?.read(range)?);
+            sources.push(reader.find(&[])?.read(range));
             exemplars.extend(reader.exemplars(&[], range)?);
             metadata.extend(reader.metadata()?);
         }

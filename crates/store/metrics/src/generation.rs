@@ -372,7 +372,7 @@ pub fn append(series: &mut Series, mut more: Series) {
         if more.starts.len() == keep.len() {
             retain(&mut more.starts, &keep);
         }
-        retain(&mut more.times, &keep);
+        retain(more.times.own(), &keep);
         retain(&mut more.values, &keep);
         more.histograms.retain(|h| !has(h.time));
     }

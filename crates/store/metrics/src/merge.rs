@@ -1,6 +1,7 @@
 //! Brings the series of several sorted sources together, holding one series of each at a time.
 
 use crate::order::order;
+use model::times::Joined;
 use model::{Labels, Series};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,6 +12,9 @@ pub struct Merge<I, E> {
     sources: Vec<I>,
     next: BinaryHeap<Next>,
     failed: Option<E>,
+    /// The second source of a series, the third, …, and what is known of the times of each.
+    others: Vec<Series>,
+    joined: Vec<Joined>,
 }
 
 struct Next {
@@ -21,7 +25,8 @@ struct Next {
 
 impl<I: Iterator<Item = Result<Series, E>>, E> Merge<I, E> {
     pub fn new(sources: Vec<I>) -> Merge<I, E> {
-        let mut merge = Merge { next: BinaryHeap::new(), failed: None, sources };
+        let mut merge =
+            Merge { next: BinaryHeap::new(), failed: None, others: Vec::new(), joined: Vec::new(), sources };
         (0..merge.sources.len()).for_each(|source| merge.pull(source));
         merge
     }
@@ -48,7 +53,13 @@ impl<I: Iterator<Item = Result<Series, E>>, E> Iterator for Merge<I, E> {
         while self.next.peek().is_some_and(|next| next.labels == labels) {
             let Some(other) = self.next.pop() else { break };
             self.pull(other.source);
-            series.merge(other.series);
+            self.others.push(other.series);
+        }
+        // So that no vector has to move as it grows.
+        series.values.reserve_exact(self.others.iter().map(|other| other.values.len()).sum());
+        self.joined.resize_with(self.joined.len().max(self.others.len()), Joined::default);
+        for (other, joined) in self.others.drain(..).zip(&mut self.joined) {
+            series.merge_as(other, joined);
         }
         Some(Ok(series))
     }
@@ -81,7 +92,7 @@ mod tests {
 
     fn series(name: &str, times: &[i64], value: f64) -> Result<Series, String> {
         let labels = Some(Labels::from_pairs([("n", name)]));
-        Ok(Series { labels, times: times.to_vec(), values: vec![value; times.len()], ..Series::default() })
+        Ok(Series { labels, times: times.to_vec().into(), values: vec![value; times.len()], ..Series::default() })
     }
 
     #[test]
@@ -91,7 +102,7 @@ mod tests {
         let merge = Merge::new(vec![old.into_iter(), new.into_iter()]);
         let all: Vec<Series> = merge.collect::<Result<_, _>>().expect("no error");
         let got: Vec<_> =
-            all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.clone(), s.values.clone())).collect();
+            all.iter().map(|s| (s.labels().value("n").to_owned(), s.times.to_vec(), s.values.clone())).collect();
         let want = [
             ("a".to_owned(), vec![1, 2, 3], vec![1.0, 1.0, 2.0]),
             ("b".to_owned(), vec![9], vec![2.0]),

@@ -6,6 +6,7 @@ pub mod encoder;
 pub mod extras;
 pub mod frame;
 pub mod numbers;
+pub mod opened;
 pub mod page;
 pub mod reader;
 pub mod times;

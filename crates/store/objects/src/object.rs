@@ -25,6 +25,11 @@ impl Object {
         &self.name
     }
 
+    /// Whether it is a file of this machine.
+    pub fn is_local(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// Reads a range. Blocks: never call it on an async thread.
     pub fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
         match &self.path {

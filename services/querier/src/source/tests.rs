@@ -2,6 +2,7 @@
 //! they answer over all rows in one place.
 
 mod deleted;
+mod held;
 #[path = "../../../../crates/query/logql/tests/source/memory.rs"]
 mod memory;
 #[path = "../../../../crates/query/logql/tests/agreement/random.rs"]

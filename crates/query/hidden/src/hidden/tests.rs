@@ -112,7 +112,7 @@ proptest! {
         let is_shown = |time: &i64| !requests.iter().any(|(is_of, start, long)| *is_of && (*start..=start + long).contains(time));
         let want: Vec<i64> = times.iter().copied().filter(is_shown).collect();
         let values = times.iter().map(|time| *time as f64).collect();
-        let mut series = Series { labels: Some(labels.clone()), times: times.clone(), values, ..Series::default() };
+        let mut series = Series { labels: Some(labels.clone()), times: times.clone().into(), values, ..Series::default() };
         hidden.take_from(&mut series);
         prop_assert_eq!(&series.times, &want);
         prop_assert_eq!(series.values, want.iter().map(|time| *time as f64).collect::<Vec<_>>());

@@ -6,11 +6,12 @@
 use crate::engine::windows::advance;
 use crate::functions::rate::{Difference, Reach};
 use eval::column::ABSENT;
+use model::Times;
 use std::cell::OnceCell;
 use std::ops::Range;
 
 pub(super) struct Layout {
-    times: Vec<i64>,
+    times: Times,
     /// Milliseconds.
     range: i64,
     windows: Vec<Window>,
@@ -39,17 +40,17 @@ const SURELY: f64 = 1.0 + 1e-9;
 
 impl Layout {
     /// `ends`: those of the steps' windows, ascending; `margins`: how far windows reach beyond their borders.
-    pub fn new(times: &[i64], range: i64, margins: (i64, i64), ends: impl Iterator<Item = i64>) -> Layout {
+    pub fn new(times: &Times, range: i64, margins: (i64, i64), ends: impl Iterator<Item = i64>) -> Layout {
         let mut floats = 0..0;
         let windows = ends.map(|end| {
             let low = end.saturating_sub(range).saturating_sub(margins.0);
             advance(&mut floats, times.len(), |at| times[at], low, end.saturating_add(margins.1));
             Window { from: floats.start as u32, to: floats.end as u32, end }
         });
-        Layout { windows: windows.collect(), times: times.to_vec(), range, slopes: OnceCell::new() }
+        Layout { windows: windows.collect(), times: times.clone(), range, slopes: OnceCell::new() }
     }
 
-    pub fn times(&self) -> &[i64] {
+    pub fn times(&self) -> &Times {
         &self.times
     }
 
@@ -128,7 +129,7 @@ mod tests {
             (range, step) in (1i64..400_000, 1i64..100_000),
             (counter, per_second) in any::<(bool, bool)>(),
         ) {
-            let times: Vec<i64> = gaps.iter().scan(1_000_000, |at, gap| { *at += gap; Some(*at) }).collect();
+            let times: Times = gaps.iter().scan(1_000_000, |at, gap| { *at += gap; Some(*at) }).collect();
             let grow = |at: &mut f64, by: &f64| { *at = if *at + by < 0.0 && counter { 0.0 } else { *at + by }; Some(*at) };
             let values: Vec<f64> = growth[..times.len()].iter().scan(begin, grow).collect();
             let drops: Vec<usize> = (1..values.len()).filter(|at| values[*at] < values[at - 1]).collect();

@@ -14,12 +14,12 @@ use eval::{
     histogram::Native,
     value::SeriesPoints,
 };
-use model::{Labels, Series, TimeRange, histogram::ResetHint};
+use model::{Labels, Series, TimeRange, Times, histogram::ResetHint};
 use std::{cell::RefCell, ops::Range, rc::Rc, sync::Arc};
 
 /// The samples of one series, stale markers left out.
 pub(super) struct Samples {
-    times: Vec<i64>,
+    times: Times,
     values: Vec<f64>,
     starts: Vec<i64>,
     /// The places of values that are less than the one before, and what was before each: where counters were reset.
@@ -34,7 +34,7 @@ impl Samples {
         // Most series have none: looked at without branches, many at once.
         if values.iter().fold(false, |found, value| found | is_absent(*value)) {
             let live: Vec<bool> = values.iter().map(|value| !is_absent(*value)).collect();
-            retain(&mut times, &live);
+            retain(times.own(), &live);
             retain(&mut values, &live);
             retain(&mut starts, &live);
         }
@@ -164,7 +164,7 @@ impl RangeSpec {
     }
 
     /// Where windows lie in a series with these times.
-    fn layout(&self, times: &[i64], grid: Grid) -> Rc<Layout> {
+    fn layout(&self, times: &Times, grid: Grid) -> Rc<Layout> {
         let mut known = self.layout.borrow_mut();
         match &*known {
             Some(layout) if layout.times() == times => Rc::clone(layout),

@@ -88,7 +88,7 @@ impl SeriesSource for Memory {
             let to = series.times.partition_point(|t| *t <= range.max).max(from);
             let cut = Series {
                 labels: series.labels.clone(),
-                times: series.times[from..to].to_vec(),
+                times: series.times[from..to].to_vec().into(),
                 values: series.values[from..to].to_vec(),
                 starts: series.starts.get(from..to).map(<[i64]>::to_vec).unwrap_or_default(),
                 histograms: series.histograms.iter().filter(|h| range.contains(h.time)).cloned().collect(),

@@ -144,7 +144,7 @@ impl Head {
             Check { admission, ordinal, series, window, newest: known.map_or(i64::MIN, |(_, newest)| newest) };
         for (at, sample) in (0u32..).zip(series.samples()) {
             let sample = sample?;
-            let one = Series { times: vec![sample.time], values: vec![sample.value], ..Series::default() };
+            let one = Series { times: vec![sample.time].into(), values: vec![sample.value], ..Series::default() };
             check.sample(&mut stored, Kind::Float, at, sample.time, one);
         }
         for (at, sample) in (0u32..).zip(series.histograms()) {

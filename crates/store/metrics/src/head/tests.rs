@@ -52,7 +52,7 @@ fn samples_are_read_by_matchers_and_range() {
         let range = TimeRange::new(range.0, range.1);
         let mut got: Vec<(String, Vec<i64>)> = view
             .select(&TenantId::anonymous(), matchers, range)
-            .map(|s| (s.labels().value("job").to_owned(), s.times))
+            .map(|s| (s.labels().value("job").to_owned(), s.times.to_vec()))
             .collect();
         got.sort();
         let want: Vec<(String, Vec<i64>)> = want.iter().map(|(job, times)| (job.to_string(), times.to_vec())).collect();
@@ -152,7 +152,7 @@ fn views_keep_what_they_saw() {
     apply(&head, Format::PromV1, &[Sent::new(&up("a")).float(1, 1.0)]);
     let times = |view: &View| {
         let all = view.select(&TenantId::anonymous(), &[], TimeRange::ALL).next();
-        all.map(|s| s.times).unwrap_or_default()
+        all.map(|s| s.times.to_vec()).unwrap_or_default()
     };
     let before = head.snapshot();
     let frozen = head.cut(7);

@@ -6,6 +6,7 @@ use crate::error::{Error, corrupt};
 use hashbrown::HashMap;
 use model::Labels;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 /// Columns are put into one frame until it has so many bytes.
 const FRAME: usize = 32 << 10;
@@ -177,6 +178,8 @@ pub struct Column {
 
 enum Index {
     AllFirst,
+    /// Where each run of series with one value ends, and the number of that value.
+    Runs(Vec<(u32, u32)>),
     Bytes(Vec<u8>),
     Shorts(Vec<u16>),
     Words(Vec<u32>),
@@ -239,9 +242,24 @@ impl Column {
 
     /// The number of the value that a series has; 0 if it has none.
     pub fn of(&self, series: u32) -> u32 {
+        self.of_near(series, &mut 0)
+    }
+
+    /// As `of`, for one who asks for ascending series: `near` is where the last one was, first 0.
+    fn of_near(&self, series: u32, near: &mut usize) -> u32 {
         let at = series as usize;
         match &self.index {
             Index::AllFirst => 1,
+            Index::Runs(runs) => {
+                let begin = near.checked_sub(1).and_then(|before| runs.get(before)).map_or(0, |(end, _)| *end);
+                let is_near = begin <= series;
+                let next = runs.get(*near..).unwrap_or_default().iter().take(2).position(|(end, _)| series < *end);
+                *near = match next.filter(|_| is_near) {
+                    Some(step) => *near + step,
+                    None => runs.partition_point(|(end, _)| *end <= series),
+                };
+                runs.get(*near).map_or(0, |(_, value)| *value)
+            }
             Index::Bytes(all) => all.get(at).map_or(0, |&n| u32::from(n)),
             Index::Shorts(all) => all.get(at).map_or(0, |&n| u32::from(n)),
             Index::Words(all) => all.get(at).copied().unwrap_or(0),
@@ -252,16 +270,27 @@ impl Column {
         }
     }
 
+    /// Whether it has a number for each series.
+    pub fn is_dense(&self) -> bool {
+        matches!(self.index, Index::Bytes(_) | Index::Shorts(_) | Index::Words(_))
+    }
+
     /// Of the series in `chosen` (`None`: of all `count`), those whose value's number `keep` says yes to.
     pub fn filter(&self, chosen: Option<Vec<u32>>, count: u32, keep: &[bool]) -> Vec<u32> {
         let yes = |number: u32| keep.get(number as usize).copied().unwrap_or(false);
         match (chosen, &self.index) {
             (Some(mut chosen), _) => {
-                chosen.retain(|&series| yes(self.of(series)));
+                let mut near = 0;
+                chosen.retain(|&series| yes(self.of_near(series, &mut near)));
                 chosen
             }
             (None, Index::AllFirst) if yes(1) => (0..count).collect(),
             (None, Index::AllFirst) => Vec::new(),
+            (None, Index::Runs(runs)) => {
+                let begins = std::iter::once(0).chain(runs.iter().map(|(end, _)| *end));
+                let wanted = begins.zip(runs).filter(|(_, (_, value))| yes(*value));
+                wanted.flat_map(|(begin, (end, _))| begin..*end).collect()
+            }
             (None, Index::Bytes(all)) => pick(all.iter().map(|&n| yes(u32::from(n)))),
             (None, Index::Shorts(all)) => pick(all.iter().map(|&n| yes(u32::from(n)))),
             (None, Index::Words(all)) => pick(all.iter().map(|&n| yes(n))),
@@ -275,6 +304,7 @@ impl Column {
     pub fn memory_bytes(&self) -> usize {
         let index = match &self.index {
             Index::AllFirst => 0,
+            Index::Runs(runs) => 8 * runs.len(),
             Index::Bytes(all) => all.len(),
             Index::Shorts(all) => 2 * all.len(),
             Index::Words(all) => 4 * all.len(),
@@ -288,10 +318,43 @@ fn pick(flags: impl Iterator<Item = bool>) -> Vec<u32> {
     (0u32..).zip(flags).filter(|(_, keep)| *keep).map(|(series, _)| series).collect()
 }
 
+/// Bytes of a run.
+const RUN: usize = 8;
+
+/// A column whose values are asked for from series to series, ascending.
+pub struct Walk {
+    column: Arc<Column>,
+    near: usize,
+}
+
+impl Walk {
+    pub fn along(column: Arc<Column>) -> Walk {
+        Walk { column, near: 0 }
+    }
+
+    /// The label of a series: its name and its value, which is empty if the series does not have it.
+    pub fn label(&mut self, series: u32) -> (&str, &str) {
+        let number = self.column.of_near(series, &mut self.near);
+        (&self.column.name, self.column.value(number))
+    }
+}
+
 /// All values of one label together, in bytes.
 const MAX_TEXT: usize = 256 << 20;
 
 impl Index {
+    /// Of the numbers of all series, in about `most` runs.
+    fn runs(numbers: impl Iterator<Item = u32>, most: usize) -> Index {
+        let mut runs: Vec<(u32, u32)> = Vec::with_capacity(most);
+        for (series, number) in (1u32..).zip(numbers) {
+            match runs.last_mut() {
+                Some((end, value)) if *value == number => *end = series,
+                _ => runs.push((series, number)),
+            }
+        }
+        Index::Runs(runs)
+    }
+
     fn decode(cursor: &mut Cursor<'_>, series: usize, values: usize) -> Result<Index, Error> {
         match cursor.u8()? {
             ALL_FIRST if values >= 1 => Ok(Index::AllFirst),
@@ -301,7 +364,15 @@ impl Index {
                 for plane in planes.iter_mut().take(width) {
                     *plane = cursor.take(series)?;
                 }
+                let changes = |plane: &[u8]| plane.windows(2).filter(|pair| pair[0] != pair[1]).count();
+                // Together the planes change at least as often as the whole numbers do.
+                let most = 1 + planes.iter().map(|plane| changes(plane)).sum::<usize>();
                 let [a, b, c, d] = planes;
+                if series > 0 && most * RUN <= series * width {
+                    let at = |plane: &[u8], at: usize| plane.get(at).copied().unwrap_or(0);
+                    let number = |n: usize| u32::from_le_bytes([at(a, n), at(b, n), at(c, n), at(d, n)]);
+                    return Ok(Index::runs((0..series).map(number), most));
+                }
                 Ok(match width {
                     1 => Index::Bytes(a.to_vec()),
                     2 => Index::Shorts(a.iter().zip(b).map(|(&a, &b)| u16::from_le_bytes([a, b])).collect()),
@@ -369,6 +440,15 @@ mod tests {
                 let keep: Vec<bool> = (0..=column.values() as u32).map(|n| n == number).collect();
                 let want: Vec<u32> = (0..sets.len() as u32).filter(|&s| column.of(s) == number).collect();
                 assert_eq!(column.filter(None, sets.len() as u32, &keep), want);
+                assert_eq!(column.filter(Some((0..sets.len() as u32).collect()), sets.len() as u32, &keep), want);
+            }
+        }
+        // Ascending, with leaps, and from the front again.
+        let mut walks: Vec<Walk> = columns.into_iter().map(|column| Walk::along(Arc::new(column))).collect();
+        for step in [1, 3, 40] {
+            for (series, labels) in (0u32..).zip(sets).step_by(step) {
+                let pairs = walks.iter_mut().map(|walk| walk.label(series));
+                assert_eq!(Labels::from_sorted(pairs).as_ref(), Some(labels));
             }
         }
     }
@@ -376,7 +456,11 @@ mod tests {
     #[test]
     fn columns_of_all_kinds_come_back() {
         let set = |at: u32| {
-            let mut pairs = vec![("job", "a".to_owned()), ("wide", format!("{:x}", at.wrapping_mul(0x9e37_79b9)))];
+            let mut pairs = vec![
+                ("job", "a".to_owned()),
+                ("slow", (at / 100).to_string()),
+                ("wide", format!("{:x}", at.wrapping_mul(0x9e37_79b9))),
+            ];
             pairs.push(("few", (at % 3).to_string()));
             if at % 50 == 7 {
                 pairs.push(("rare", format!("ä{}", at % 4)));

@@ -56,27 +56,28 @@ pub fn skim<'a>(cursor: &mut Cursor<'a>, n: usize) -> Result<(u8, &'a [u8]), Err
     Ok((cursor.u8()?, cursor.bytes()?))
 }
 
-/// Decodes a run that `skim` found.
-pub fn decode((method, data): (u8, &[u8]), groups: &[usize]) -> Result<Vec<i64>, Error> {
+/// Decodes a run that `skim` found. `out` has its numbers then, and nothing of what was there before.
+pub fn decode((method, data): (u8, &[u8]), groups: &[usize], out: &mut Vec<i64>) -> Result<(), Error> {
     let n = groups.iter().sum();
-    let mut out = Vec::new();
     match method {
-        _ if n == 0 => {}
+        _ if n == 0 => out.clear(),
         PCO => {
+            // All of it is overwritten: only what is added is filled for nothing.
             out.resize(n, 0i64);
-            match pco::standalone::simple_decompress_into(data, &mut out) {
+            match pco::standalone::simple_decompress_into(data, out) {
                 Ok(progress) if progress.n_processed == n => {}
                 _ => return corrupt("a run of numbers does not decompress"),
             }
         }
         PACKED => {
+            out.clear();
             out.reserve_exact(n);
             let mut cursor = Cursor::new(data);
-            groups.iter().try_for_each(|&group| unpack(&mut cursor, group, &mut out))?;
+            groups.iter().try_for_each(|&group| unpack(&mut cursor, group, out))?;
         }
         _ => return corrupt("a run of numbers has an unknown method"),
     }
-    Ok(out)
+    Ok(())
 }
 
 /// Each group: its least number, the bits of the others above it, and these, lowest bit first.
@@ -147,11 +148,15 @@ mod tests {
         Numbers::new(6).put(numbers, groups, &mut out).expect("compresses");
         let mut cursor = Cursor::new(&out);
         let run = skim(&mut cursor, numbers.len()).expect("reads");
-        assert_eq!(decode(run, groups).expect("decodes"), numbers);
+        for before in [0, numbers.len() / 2, numbers.len() + 3] {
+            let mut out = vec![77; before];
+            decode(run, groups, &mut out).expect("decodes");
+            assert_eq!(out, numbers);
+        }
         assert!(cursor.is_empty());
         for len in 0..out.len() {
             if let Ok(run) = skim(&mut Cursor::new(&out[..len]), numbers.len()) {
-                let _ = decode(run, groups);
+                let _ = decode(run, groups, &mut Vec::new());
             }
         }
     }
@@ -174,7 +179,7 @@ mod tests {
 
         #[test]
         fn foreign_bytes_never_panic(method in 0u8..3, bytes in prop::collection::vec(any::<u8>(), 0..100), n in 0usize..300) {
-            let _ = decode((method, &bytes), &[n]);
+            let _ = decode((method, &bytes), &[n], &mut Vec::new());
         }
     }
 }

@@ -1,22 +1,22 @@
-//! A page: the samples of consecutive series, the numbers of series alike in one stream.
+//! Writes a page: the samples of consecutive series, the numbers of series alike in one stream.
 
-use super::frame::{self, Frames};
-use super::numbers::{self, Numbers};
-use super::times::MAX_TIMES;
-use super::values::{Kind, Shape, Shaper, cost};
-use crate::bytes_io::{Cursor, put_bytes, put_signed, put_varint};
-use crate::error::{Error, corrupt};
+use super::frame::Frames;
+use super::numbers::Numbers;
+use super::values::{Shape, Shaper, cost};
+use crate::bytes_io::{put_bytes, put_signed, put_varint};
+use crate::error::Error;
 use crate::histogram;
-use model::rows::HistogramSample;
 use model::{Series, TimeRange};
-use std::sync::Arc;
 
-const KIND: u8 = 7;
-const SPECIAL: u8 = 1 << 3;
-const STARTS: u8 = 1 << 4;
-const HISTOGRAMS: u8 = 1 << 5;
-const SCALED: u8 = 1 << 6;
-const SHIFTED: u8 = 1 << 7;
+/// What a page says of a series.
+pub mod flag {
+    pub const KIND: u8 = 7;
+    pub const SPECIAL: u8 = 1 << 3;
+    pub const STARTS: u8 = 1 << 4;
+    pub const HISTOGRAMS: u8 = 1 << 5;
+    pub const SCALED: u8 = 1 << 6;
+    pub const SHIFTED: u8 = 1 << 7;
+}
 
 /// A stream takes series of neighbouring classes until it has so many numbers.
 const STREAM: usize = 1024;
@@ -200,12 +200,12 @@ impl Pending {
         let mut flags = 0;
         if let Some(shape) = &self.shape {
             flags |= shape.kind as u8;
-            flags |= if shape.special.is_empty() { 0 } else { SPECIAL };
-            flags |= if shape.scale > 0 { SCALED } else { 0 };
-            flags |= if shape.shift > 0 { SHIFTED } else { 0 };
+            flags |= if shape.special.is_empty() { 0 } else { flag::SPECIAL };
+            flags |= if shape.scale > 0 { flag::SCALED } else { 0 };
+            flags |= if shape.shift > 0 { flag::SHIFTED } else { 0 };
         }
-        flags |= if self.starts.is_empty() { 0 } else { STARTS };
-        flags | if self.histogram_times > 0 { HISTOGRAMS } else { 0 }
+        flags |= if self.starts.is_empty() { 0 } else { flag::STARTS };
+        flags | if self.histogram_times > 0 { flag::HISTOGRAMS } else { 0 }
     }
 }
 
@@ -227,257 +227,5 @@ fn put_runs(out: &mut Vec<u8>, runs: &[(u64, i64)]) {
         put_varint(out, len);
         put_signed(out, start.wrapping_sub(last));
         last = start;
-    }
-}
-
-/// Reads runs until they make up `n` samples.
-fn take_runs(cursor: &mut Cursor<'_>, n: usize) -> Result<Vec<(usize, i64)>, Error> {
-    let (mut all, mut start, mut runs) = (0usize, 0i64, Vec::new());
-    while all < n {
-        let len = cursor.varint()? as usize;
-        start = start.wrapping_add(cursor.signed()?);
-        all = all.saturating_add(len);
-        if len == 0 || all > n {
-            return corrupt("runs of start timestamps do not fit their series");
-        }
-        runs.push((len, start));
-    }
-    Ok(runs)
-}
-
-fn spread(runs: &[(usize, i64)], n: usize) -> Vec<i64> {
-    let mut starts = Vec::with_capacity(n);
-    runs.iter().for_each(|&(len, start)| starts.extend(std::iter::repeat_n(start, len)));
-    starts
-}
-
-/// A page whose series are known and whose numbers are not yet decoded.
-pub struct Page<'a> {
-    series: Vec<Opened>,
-    streams: Vec<(u8, &'a [u8])>,
-    histograms: &'a [u8],
-}
-
-struct Opened {
-    times: Option<u32>,
-    shape: Option<Shape>,
-    stream: u8,
-    /// Where its residuals begin in the stream.
-    at: usize,
-    starts: Vec<(usize, i64)>,
-    histogram_times: Option<u32>,
-    histogram_starts: Vec<(usize, i64)>,
-}
-
-/// Time vectors by number.
-pub trait Vectors {
-    fn get(&mut self, number: u32) -> Result<Arc<[i64]>, Error>;
-}
-
-impl<'a> Page<'a> {
-    /// Reads what a page says of its series, of which `count` are announced.
-    pub fn open(data: &'a [u8], count: u32, vectors: &mut impl Vectors) -> Result<Page<'a>, Error> {
-        let mut cursor = Cursor::new(data);
-        let meta = frame::open(cursor.bytes()?)?;
-        let mut meta = Cursor::new(&meta);
-        if count as usize > meta.len() {
-            return corrupt("a page has fewer series than its directory says");
-        }
-        let mut times = Vec::with_capacity(count as usize);
-        let mut last = 0i64;
-        for _ in 0..count {
-            last = last.wrapping_add(meta.signed()?);
-            times.push(u32::try_from(last).or(corrupt("a page names an impossible time vector"))?);
-        }
-        let flags = meta.take(count as usize)?;
-        let has = |times: u32, flag: u8, flags: u8| times > 0 && flags & flag != 0;
-        let with = |flag: u8| times.iter().zip(flags).filter(|(times, flags)| has(**times, flag, **flags)).count();
-        let mut scales = meta.take(with(SCALED))?.iter().copied();
-        let mut shifts = meta.take(with(SHIFTED))?.iter().copied();
-        let streams = usize::from(meta.u8()?);
-        let lens = times.iter().map(|&times| if times > 0 { vectors.get(times - 1).map(|v| v.len()) } else { Ok(0) });
-        let lens = lens.collect::<Result<Vec<usize>, Error>>()?;
-        let residuals = |at: usize| -> Result<usize, Error> {
-            let with = times[at] > 0 && Kind::from_code(flags[at] & KIND)?.has_residuals();
-            Ok(if with { lens[at].saturating_sub(1) } else { 0 })
-        };
-        let mut counts = vec![0usize; streams.max(1)];
-        let mut places = Vec::with_capacity(lens.len());
-        for at in 0..lens.len() {
-            let n = residuals(at)?;
-            let stream = if streams > 1 && n > 0 { meta.u8()? } else { 0 };
-            let Some(filled) = counts.get_mut(usize::from(stream)) else {
-                return corrupt("a series names an unknown stream");
-            };
-            places.push((stream, *filled));
-            *filled = filled.saturating_add(n);
-            if *filled > MAX_PAGE || (n > 0 && streams == 0) {
-                return corrupt("a page has more numbers than any has");
-            }
-        }
-        let mut series = Vec::with_capacity(lens.len());
-        for (at, (stream, place)) in places.into_iter().enumerate() {
-            let flags = flags[at];
-            let shape = if times[at] > 0 {
-                let scale = if flags & SCALED != 0 { scales.next().unwrap_or(0) } else { 0 };
-                let shift = if flags & SHIFTED != 0 { shifts.next().unwrap_or(0) } else { 0 };
-                Some(Shape::take(&mut meta, Kind::from_code(flags & KIND)?, scale, shift, flags & SPECIAL != 0)?)
-            } else {
-                None
-            };
-            let times = times[at].checked_sub(1);
-            series.push(Opened {
-                times,
-                shape,
-                stream,
-                at: place,
-                starts: Vec::new(),
-                histogram_times: None,
-                histogram_starts: Vec::new(),
-            });
-        }
-        let mut last = 0i64;
-        for (at, series) in series.iter_mut().enumerate() {
-            if flags[at] & STARTS != 0 {
-                series.starts = take_runs(&mut meta, lens[at])?;
-            }
-            if flags[at] & HISTOGRAMS != 0 {
-                last = last.wrapping_add(meta.signed()?);
-                let number = u32::try_from(last).ok().and_then(|n| n.checked_sub(1));
-                let number = number.ok_or(Error::Corrupt { why: "a page names an impossible time vector" })?;
-                series.histogram_times = Some(number);
-                if meta.varint()? != 0 {
-                    series.histogram_starts = take_runs(&mut meta, vectors.get(number)?.len())?;
-                }
-            }
-        }
-        let streams = (0..streams).map(|at| numbers::skim(&mut cursor, counts[at])).collect::<Result<_, _>>()?;
-        Ok(Page { series, streams, histograms: cursor.take(cursor.len())? })
-    }
-
-    /// Decodes the wanted series (ascending places in the page) and gives each with its samples within `range`, if it
-    /// has any, without labels.
-    pub fn decode(
-        &self,
-        wanted: &[u32],
-        range: TimeRange,
-        vectors: &mut impl Vectors,
-        mut each: impl FnMut(u32, Series),
-    ) -> Result<(), Error> {
-        let mut decoded: Vec<Option<Vec<i64>>> = vec![None; self.streams.len()];
-        let mut wholes = Vec::new();
-        let mut values = Vec::new();
-        let mut histograms = self.histograms(wanted, vectors)?.into_iter();
-        let mut next = 0;
-        for &place in wanted {
-            // A bucket rests on the series before it, and that perhaps on the one before it.
-            let mut from = place as usize;
-            while from > next && self.series.get(from).is_some_and(|s| s.rests_on_before()) {
-                from -= 1;
-            }
-            for at in from..place as usize {
-                let Some((opened, shape)) = self.series.get(at).and_then(|s| Some((s, s.shape.as_ref()?))) else {
-                    continue;
-                };
-                let n = opened.times.map_or(Ok(0), |number| vectors.get(number).map(|v| v.len()))?;
-                let residuals = self.residuals(opened, shape, n, &mut decoded, vectors)?;
-                shape.restore_wholes(n, residuals, &mut wholes)?;
-            }
-            next = place as usize + 1;
-            let Some(opened) = self.series.get(place as usize) else { return corrupt("a page has no such series") };
-            let mut series = Series { histograms: histograms.next().unwrap_or_default(), ..Series::default() };
-            series.histograms.retain(|h| range.contains(h.time));
-            if let (Some(number), Some(shape)) = (opened.times, &opened.shape) {
-                let times = vectors.get(number)?;
-                values.clear();
-                let residuals = self.residuals(opened, shape, times.len(), &mut decoded, vectors)?;
-                shape.restore(times.len(), residuals, &mut wholes, &mut values)?;
-                let (from, to) =
-                    (times.partition_point(|&t| t < range.min), times.partition_point(|&t| t <= range.max));
-                if from < to && to <= values.len() {
-                    series.times = times[from..to].to_vec();
-                    series.values = match to - from == values.len() {
-                        true => std::mem::take(&mut values),
-                        false => values[from..to].to_vec(),
-                    };
-                    if !opened.starts.is_empty() {
-                        series.starts = spread(&opened.starts, times.len())[from..to].to_vec();
-                    }
-                }
-            }
-            if !series.is_empty() {
-                each(place, series);
-            }
-        }
-        Ok(())
-    }
-
-    /// The residuals of a series; its stream is decoded when the first of its series is asked for.
-    fn residuals<'d>(
-        &self,
-        opened: &Opened,
-        shape: &Shape,
-        n: usize,
-        decoded: &'d mut [Option<Vec<i64>>],
-        vectors: &mut impl Vectors,
-    ) -> Result<&'d [i64], Error> {
-        if !shape.kind.has_residuals() || n < 2 {
-            return Ok(&[]);
-        }
-        let stream = usize::from(opened.stream);
-        let (Some(run), Some(slot)) = (self.streams.get(stream), decoded.get_mut(stream)) else {
-            return corrupt("a series names an unknown stream");
-        };
-        if slot.is_none() {
-            let mut groups = Vec::new();
-            for other in self.series.iter().filter(|other| usize::from(other.stream) == stream) {
-                let with = other.shape.as_ref().is_some_and(|shape| shape.kind.has_residuals());
-                if let Some(number) = other.times.filter(|_| with) {
-                    groups.push(vectors.get(number)?.len().saturating_sub(1));
-                }
-            }
-            *slot = Some(numbers::decode(*run, &groups)?);
-        }
-        let all = slot.as_deref().unwrap_or_default();
-        all.get(opened.at..opened.at + n - 1).ok_or(Error::Corrupt { why: "a stream is too short" })
-    }
-
-    /// The histograms of the wanted series, one list for each.
-    fn histograms(&self, wanted: &[u32], vectors: &mut impl Vectors) -> Result<Vec<Vec<HistogramSample>>, Error> {
-        let mut all = vec![Vec::new(); wanted.len()];
-        if self.series.iter().all(|series| series.histogram_times.is_none()) {
-            return Ok(all);
-        }
-        let data = frame::open(self.histograms)?;
-        let mut cursor = Cursor::new(&data);
-        let mut wants = wanted.iter().zip(&mut all).peekable();
-        for (place, series) in (0u32..).zip(&self.series) {
-            while wants.peek().is_some_and(|(wanted, _)| **wanted < place) {
-                wants.next();
-            }
-            let Some((wanted, out)) = wants.peek_mut() else { break };
-            let Some(number) = series.histogram_times else { continue };
-            let times = vectors.get(number)?;
-            let starts = spread(&series.histogram_starts, times.len());
-            for (at, &time) in times.iter().enumerate() {
-                let value = histogram::decode(&mut cursor)?;
-                if **wanted == place {
-                    let start = starts.get(at).copied().unwrap_or(0);
-                    out.push(HistogramSample { time, start, value: Arc::new(value) });
-                }
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// No stream of a page has more numbers than this: a page is flushed once it is full, so only its last series may
-/// carry it past its size.
-const MAX_PAGE: usize = MAX_TIMES + (1 << 20);
-
-impl Opened {
-    fn rests_on_before(&self) -> bool {
-        // A series without floats leaves the decimals before it as they are.
-        self.shape.as_ref().is_none_or(|shape| shape.kind == Kind::Bucket)
     }
 }

@@ -1,10 +1,10 @@
 //! Reads one tenant's part of a segment.
 
-use super::columns::{self, Column};
+use super::columns::{self, Column, Walk};
 use super::directory::Directory;
 use super::extras::Extras;
 use super::frame;
-use super::page::{Page, Vectors};
+use super::opened::{Buffers, Page, Vectors};
 use super::section;
 use super::times;
 use crate::error::{Error, corrupt};
@@ -13,12 +13,10 @@ use block::Sections;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use model::{Exemplar, Labels, Matcher, Metadata, Series, TimeRange};
-use std::collections::VecDeque;
 use std::ops::{Deref, Range};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::vec;
 
-/// Pages that are side by side are read at once, up to so many bytes.
-const READ: u64 = 512 << 10;
 /// Rather than as two reads, pages with so many bytes between them are read as one.
 const GAP: u64 = 16 << 10;
 /// So many pages of time vectors are kept while a selection is read.
@@ -32,11 +30,15 @@ pub struct Reader {
     columns: Vec<OnceLock<Arc<Column>>>,
     /// The frame of columns that was opened last: small ones share theirs.
     last_frame: Mutex<Option<(u32, Arc<Vec<u8>>)>>,
+    /// Pages of time vectors that somebody uses now: the threads of a query have them in common.
+    times: Mutex<HashMap<usize, Weak<TimesPage>>>,
     /// Offsets in their sections.
     frame_offsets: Vec<u64>,
     times_places: Vec<Place>,
     pages_places: Vec<Place>,
 }
+
+type TimesPage = Vec<Arc<[i64]>>;
 
 /// Where something numbered is: its numbers and its bytes.
 struct Place {
@@ -71,6 +73,7 @@ impl Reader {
             sections,
             columns: directory.columns.iter().map(|_| OnceLock::new()).collect(),
             last_frame: Mutex::default(),
+            times: Mutex::default(),
             frame_offsets: frames.iter().map(|frame| frame.bytes.start).collect(),
             times_places: places(directory.times.iter().map(|page| (page.vectors, page.len)))?,
             pages_places: places(directory.pages.iter().map(|page| (page.series, page.len)))?,
@@ -96,7 +99,12 @@ impl Reader {
     /// Each series that meets all matchers and has samples within `range` (milliseconds), once, in the order of
     /// [`crate::order`].
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Select<&Reader>, Error> {
-        Select::new(self, &self.chosen(matchers)?, range)
+        Ok(Select::new(self, self.chosen(matchers)?, range))
+    }
+
+    /// Bytes that `find` takes for a while, at most.
+    pub fn finding(&self) -> usize {
+        size_of::<u32>() * self.directory.series as usize
     }
 
     /// Finds the series that meet all matchers, and reads none of their samples yet.
@@ -104,26 +112,13 @@ impl Reader {
         Ok(Found { reader: self.clone(), numbers: self.chosen(matchers)? })
     }
 
-    /// Pages with series of these, and the places of those series in each.
-    fn wanted(&self, series: &[u32], range: TimeRange) -> VecDeque<(usize, Vec<u32>)> {
-        let mut wanted = VecDeque::new();
-        for series in series.chunk_by(|a, b| self.page_of(*a) == self.page_of(*b)) {
-            let Some(page) = series.first().and_then(|&series| self.page_of(series)) else { continue };
-            if self.directory.pages[page].times.overlaps(range) {
-                let first = self.pages_places[page].numbers.start;
-                wanted.push_back((page, series.iter().map(|number| number - first).collect()));
-            }
-        }
-        wanted
-    }
-
     /// The labels of each series that meets all matchers and is in a page whose times meet `range`.
     pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Labels>, Error> {
         let chosen = self.chosen(matchers)?;
-        let columns = self.all_columns()?;
+        let mut columns = self.all_columns()?;
         let meets =
             |series: &u32| self.page_of(*series).is_some_and(|page| self.directory.pages[page].times.overlaps(range));
-        chosen.into_iter().filter(meets).map(|series| labels(&columns, series)).collect()
+        chosen.into_iter().filter(meets).map(|series| labels(&mut columns, series)).collect()
     }
 
     /// The sorted names of the labels that any series has.
@@ -147,12 +142,12 @@ impl Reader {
         if extras.exemplars.is_empty() {
             return Ok(Vec::new());
         }
-        let (chosen, columns) = (self.chosen(matchers)?, self.all_columns()?);
+        let (chosen, mut columns) = (self.chosen(matchers)?, self.all_columns()?);
         let mut all = Vec::new();
         for (series, mut exemplars) in extras.exemplars {
             exemplars.retain(|exemplar| range.contains(exemplar.time));
             if !exemplars.is_empty() && chosen.binary_search(&series).is_ok() {
-                all.push((labels(&columns, series)?, exemplars));
+                all.push((labels(&mut columns, series)?, exemplars));
             }
         }
         Ok(all)
@@ -176,13 +171,20 @@ impl Reader {
         }
     }
 
+    /// The page that has the first of these series, and how many of them it has.
+    fn next_page(&self, series: &[u32]) -> Option<(usize, usize)> {
+        let at = self.page_of(*series.first()?)?;
+        let end = self.pages_places[at].numbers.end;
+        Some((at, series.partition_point(|number| *number < end)))
+    }
+
     fn page_of(&self, series: u32) -> Option<usize> {
         holder(&self.pages_places, series)
     }
 
     /// The series that meet all matchers, ascending.
     fn chosen(&self, matchers: &[Matcher]) -> Result<Vec<u32>, Error> {
-        let mut chosen: Option<Vec<u32>> = None;
+        let mut conditions = Vec::with_capacity(matchers.len());
         for matcher in matchers {
             let Some(column) = self.column_named(&matcher.name)? else {
                 if matcher.matches_absent() {
@@ -205,8 +207,14 @@ impl Reader {
             if !keep.contains(&false) {
                 continue;
             }
-            chosen = Some(column.filter(chosen, self.directory.series, &keep));
+            conditions.push((column, keep));
         }
+        // Those that need not look at each series come first.
+        conditions.sort_by_key(|(column, _)| column.is_dense());
+        let filter = |chosen, (column, keep): &(Arc<Column>, Vec<bool>)| {
+            Some(column.filter(chosen, self.directory.series, keep))
+        };
+        let chosen: Option<Vec<u32>> = conditions.iter().fold(None, filter);
         Ok(chosen.unwrap_or_else(|| (0..self.directory.series).collect()))
     }
 
@@ -215,8 +223,11 @@ impl Reader {
         at.ok().map(|at| self.column(at)).transpose()
     }
 
-    fn all_columns(&self) -> Result<Vec<Arc<Column>>, Error> {
-        (0..self.columns.len()).map(|at| self.column(at)).collect()
+    fn all_columns(&self) -> Result<Vec<Walk>, Error> {
+        let all = (0..self.columns.len()).map(|at| self.column(at).map(Walk::along)).collect();
+        // All of it is decoded now.
+        *self.last_frame.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        all
     }
 
     fn column(&self, at: usize) -> Result<Arc<Column>, Error> {
@@ -228,6 +239,21 @@ impl Reader {
         let Some(data) = frame.get(entry.offset as usize..) else { return corrupt("a label has no column") };
         let column = Arc::new(Column::decode(entry.name.clone(), data, self.directory.series)?);
         Ok(self.columns[at].get_or_init(|| column).clone())
+    }
+
+    fn times_page(&self, at: usize) -> Result<Arc<TimesPage>, Error> {
+        let used = || self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = used().get(&at).and_then(Weak::upgrade) {
+            return Ok(page);
+        }
+        let entry = &self.directory.times[at];
+        let data = self.sections.read(section::TIMES, self.times_places[at].bytes.clone())?;
+        frame::check(&data, entry.crc)?;
+        let page = Arc::new(times::decode(&data, entry.vectors)?);
+        let mut used = used();
+        used.retain(|_, page| page.strong_count() > 0);
+        used.insert(at, Arc::downgrade(&page));
+        Ok(page)
     }
 
     fn frame(&self, number: u32) -> Result<Arc<Vec<u8>>, Error> {
@@ -250,9 +276,9 @@ impl Reader {
 /// Larger frames than this are not kept.
 const SHARED_FRAME: usize = 64 << 10;
 
-fn labels(columns: &[Arc<Column>], series: u32) -> Result<Labels, Error> {
-    let pairs = columns.iter().map(|column| (&*column.name, column.value(column.of(series))));
-    Labels::from_sorted(pairs).ok_or(Error::Corrupt { why: "labels are not in order" })
+fn labels(columns: &mut [Walk], series: u32) -> Result<Labels, Error> {
+    Labels::from_sorted(columns.iter_mut().map(|column| column.label(series)))
+        .ok_or(Error::Corrupt { why: "labels are not in order" })
 }
 
 /// Series of a part, in the order of [`crate::order`], of which no samples are read yet.
@@ -277,14 +303,14 @@ impl Found {
 
     /// The labels of the series that has so many before it.
     pub fn labels(&self, at: usize) -> Result<Labels, Error> {
-        labels(&self.reader.all_columns()?, self.numbers[at])
+        labels(&mut self.reader.all_columns()?, self.numbers[at])
     }
 
     /// Takes away the series that come before these labels.
     pub fn take_before(&mut self, bound: &Labels) -> Result<Found, Error> {
-        let columns = self.reader.all_columns()?;
+        let mut columns = self.reader.all_columns()?;
         let mut failed = Ok(());
-        let is_before = |series: &u32| match labels(&columns, *series) {
+        let is_before = |series: &u32| match labels(&mut columns, *series) {
             Ok(labels) => order(&labels, bound).is_lt(),
             Err(error) => {
                 failed = Err(error);
@@ -297,51 +323,95 @@ impl Found {
     }
 
     /// Reads those that have samples within `range` (milliseconds).
-    pub fn read(self, range: TimeRange) -> Result<Select<Arc<Reader>>, Error> {
-        Select::new(self.reader, &self.numbers, range)
+    pub fn read(self, range: TimeRange) -> Select<Arc<Reader>> {
+        Select::new(self.reader, self.numbers, range)
+    }
+
+    /// Bytes that the list takes.
+    pub fn held(&self) -> usize {
+        size_of::<u32>() * self.numbers.capacity()
     }
 }
 
-/// Series by series; a page is decoded when its first series is asked for.
+/// Series by series; a page is read when its first series is asked for.
 pub struct Select<R> {
     reader: R,
     range: TimeRange,
-    /// Pages, and the places of the wanted series in each.
-    wanted: VecDeque<(usize, Vec<u32>)>,
-    columns: Vec<Arc<Column>>,
+    /// The numbers of those that are in none of the pages so far.
+    numbers: vec::IntoIter<u32>,
+    current: Option<Current>,
+    columns: Vec<Walk>,
     vectors: VectorCache<R>,
     /// Bytes of the pages section from an offset on.
     read: Option<(u64, Bytes)>,
-    ready: VecDeque<Series>,
+    buffers: Buffers,
     failed: bool,
 }
 
+/// The page that is read, and which of its series are still wanted.
+struct Current {
+    page: Page,
+    first: u32,
+    numbers: vec::IntoIter<u32>,
+}
+
 impl<R: Deref<Target = Reader> + Clone> Select<R> {
-    fn new(reader: R, series: &[u32], range: TimeRange) -> Result<Select<R>, Error> {
-        let wanted = reader.wanted(series, range);
-        let columns = if wanted.is_empty() { Vec::new() } else { reader.all_columns()? };
+    fn new(reader: R, numbers: Vec<u32>, range: TimeRange) -> Select<R> {
         let vectors = VectorCache { reader: reader.clone(), pages: HashMap::new() };
-        Ok(Select { reader, range, wanted, columns, vectors, read: None, ready: VecDeque::new(), failed: false })
+        let (numbers, columns) = (numbers.into_iter(), Vec::new());
+        Select {
+            reader,
+            range,
+            numbers,
+            current: None,
+            columns,
+            vectors,
+            read: None,
+            buffers: Buffers::default(),
+            failed: false,
+        }
     }
 
-    fn fill(&mut self, page: usize, wanted: &[u32]) -> Result<(), Error> {
-        let data = self.page_bytes(page)?;
-        let entry = &self.reader.directory.pages[page];
-        frame::check(&data, entry.crc)?;
-        let opened = Page::open(&data, entry.series, &mut self.vectors)?;
-        let first = self.reader.pages_places[page].numbers.start;
-        let (columns, ready) = (&self.columns, &mut self.ready);
-        let mut named = Ok(());
-        opened.decode(wanted, self.range, &mut self.vectors, |place, mut series| {
-            match labels(columns, first + place) {
-                Ok(labels) => {
-                    series.labels = Some(labels);
-                    ready.push_back(series);
-                }
-                Err(error) => named = Err(error),
+    /// Bytes that are held for the series to come, the list of them aside.
+    pub fn held(&self) -> usize {
+        let read = self.read.as_ref().map_or(0, |(_, data)| data.len());
+        read + self.vectors.held() + self.current.as_ref().map_or(0, |current| current.page.held())
+    }
+
+    fn next_of_page(&mut self) -> Result<Option<Series>, Error> {
+        let Some(Current { page, first, numbers }) = &mut self.current else { return Ok(None) };
+        for number in numbers {
+            let mut series = page.series(number - *first, self.range, &mut self.vectors)?;
+            if !series.is_empty() {
+                series.labels = Some(labels(&mut self.columns, number)?);
+                return Ok(Some(series));
             }
-        })?;
-        named
+        }
+        self.buffers = self.current.take().map(|current| current.page.into_buffers()).unwrap_or_default();
+        Ok(None)
+    }
+
+    /// Opens the next page that has wanted series; false when there is none.
+    fn open_next(&mut self) -> Result<bool, Error> {
+        while let Some((at, count)) = self.reader.next_page(self.numbers.as_slice()) {
+            let numbers = self.numbers.by_ref().take(count);
+            let entry = self.reader.directory.pages[at];
+            if !entry.times.overlaps(self.range) {
+                numbers.for_each(drop);
+                continue;
+            }
+            let numbers: Vec<u32> = numbers.collect();
+            if self.columns.is_empty() {
+                self.columns = self.reader.all_columns()?;
+            }
+            let data = self.page_bytes(at)?;
+            frame::check(&data, entry.crc)?;
+            let page = Page::open(&data, entry.series, std::mem::take(&mut self.buffers), &mut self.vectors)?;
+            let first = self.reader.pages_places[at].numbers.start;
+            self.current = Some(Current { page, first, numbers: numbers.into_iter() });
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     fn page_bytes(&mut self, page: usize) -> Result<Bytes, Error> {
@@ -352,18 +422,29 @@ impl<R: Deref<Target = Reader> + Clone> Select<R> {
         {
             return Ok(data.slice((own.start - offset) as usize..(own.end - offset) as usize));
         }
-        let mut end = own.end;
-        for (next, _) in &self.wanted {
-            let next = &self.reader.pages_places[*next].bytes;
-            if next.start - end > GAP || next.end - own.start > READ {
-                break;
-            }
-            end = next.end;
-        }
+        // The bytes so far go before there are others.
+        self.read = None;
+        let end = self.worth_reading(&own);
         let data = self.reader.sections.read(section::PAGES, own.start..end)?;
         let page = data.slice(..(own.end - own.start) as usize);
         self.read = Some((own.start, data));
         Ok(page)
+    }
+
+    /// Where a read should end that begins with a page: pages that are side by side are read at once.
+    fn worth_reading(&self, first: &Range<u64>) -> u64 {
+        let (mut end, mut rest) = (first.end, self.numbers.as_slice());
+        while let Some((at, count)) = self.reader.next_page(rest) {
+            rest = &rest[count..];
+            let next = &self.reader.pages_places[at].bytes;
+            if next.start - end > GAP || next.end - first.start > self.reader.sections.stride() {
+                break;
+            }
+            if self.reader.directory.pages[at].times.overlaps(self.range) {
+                end = next.end;
+            }
+        }
+        end
     }
 }
 
@@ -371,27 +452,34 @@ impl<R: Deref<Target = Reader> + Clone> Iterator for Select<R> {
     type Item = Result<Series, Error>;
 
     fn next(&mut self) -> Option<Result<Series, Error>> {
-        loop {
-            if let Some(series) = self.ready.pop_front() {
-                return Some(Ok(series));
-            }
-            if self.failed {
-                return None;
-            }
-            let (page, wanted) = self.wanted.pop_front()?;
-            if let Err(error) = self.fill(page, &wanted) {
-                self.failed = true;
-                self.ready.clear();
-                return Some(Err(error));
+        while !self.failed {
+            let found = match self.next_of_page() {
+                Ok(None) => self.open_next().map(|opened| (!opened).then_some(None)),
+                other => other.map(Some),
+            };
+            match found {
+                Ok(None) => {}
+                Ok(Some(series)) => return series.map(Ok),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
             }
         }
+        None
     }
 }
 
 /// Time vectors, read page by page.
 struct VectorCache<R> {
     reader: R,
-    pages: HashMap<usize, Vec<Arc<[i64]>>>,
+    pages: HashMap<usize, Arc<TimesPage>>,
+}
+
+impl<R> VectorCache<R> {
+    fn held(&self) -> usize {
+        self.pages.values().flat_map(|page| page.iter()).map(|vector| size_of_val(&**vector)).sum()
+    }
 }
 
 impl<R: Deref<Target = Reader>> Vectors for VectorCache<R> {
@@ -402,13 +490,10 @@ impl<R: Deref<Target = Reader>> Vectors for VectorCache<R> {
         if let Some(vector) = self.pages.get(&at).and_then(|page| page.get(within)) {
             return Ok(vector.clone());
         }
-        let entry = &self.reader.directory.times[at];
-        let data = self.reader.sections.read(section::TIMES, places[at].bytes.clone())?;
-        frame::check(&data, entry.crc)?;
-        let vectors: Vec<Arc<[i64]>> = times::decode(&data, entry.vectors)?.into_iter().map(Arc::from).collect();
         if self.pages.len() >= TIMES_PAGES {
             self.pages.clear();
         }
+        let vectors = self.reader.times_page(at)?;
         let found = vectors.get(within).cloned();
         self.pages.insert(at, vectors);
         found.ok_or(Error::Corrupt { why: "a series names an unknown time vector" })

@@ -6,6 +6,7 @@ use super::values::cost;
 use crate::bytes_io::{Cursor, put_bytes, put_signed, put_varint};
 use crate::error::{Error, corrupt};
 use hashbrown::HashMap;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// About how many times share a page.
@@ -117,7 +118,7 @@ impl TimesWriter {
 }
 
 /// The vectors of a page, of which `vectors` are announced.
-pub fn decode(page: &[u8], vectors: u32) -> Result<Vec<Box<[i64]>>, Error> {
+pub fn decode(page: &[u8], vectors: u32) -> Result<Vec<Arc<[i64]>>, Error> {
     let mut cursor = Cursor::new(page);
     let mode = cursor.u8()?;
     let meta = frame::open(cursor.bytes()?)?;
@@ -134,7 +135,8 @@ pub fn decode(page: &[u8], vectors: u32) -> Result<Vec<Box<[i64]>>, Error> {
     }
     let groups: Vec<usize> = heads.iter().map(|(len, ..)| len.saturating_sub(2)).collect();
     let run = numbers::skim(&mut cursor, groups.iter().sum())?;
-    let residuals = numbers::decode(run, &groups)?;
+    let mut residuals = Vec::new();
+    numbers::decode(run, &groups, &mut residuals)?;
     let mut rest = residuals.iter();
     let mut before = 0i64;
     let mut all = Vec::with_capacity(heads.len());

@@ -158,11 +158,16 @@ impl World {
 
     /// What the engines read.
     pub fn rows(&self) -> TenantRows {
+        self.rows_within(ByteSize(u64::MAX))
+    }
+
+    /// … by a query that may hold so much.
+    pub fn rows_within(&self, limit: ByteSize) -> TenantRows {
         TenantRows {
             parts: self.parts.clone(),
             tenant: tenant(),
             kept: Kept::now(&RetentionSettings::default()),
-            reading: Reading::new(ByteSize(u64::MAX), Arc::new(|| false)),
+            reading: Reading::new(limit, Arc::new(|| false)),
             partial: Arc::new(Partial::new(true)),
             runtime: RUNTIME.handle().clone(),
             closed: None,

@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn samples_outside_of_the_range_are_left_out() {
         let series = Series {
-            times: vec![1, 2, 3],
+            times: vec![1, 2, 3].into(),
             values: vec![0.5, 1.5, 2.5],
             ..Series::new(Labels::from_pairs([("a", "b")]))
         };

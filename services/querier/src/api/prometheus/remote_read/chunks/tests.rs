@@ -159,7 +159,7 @@ fn read_histograms(data: &[u8]) -> Vec<(i64, Histogram)> {
 fn a_chunk_is_the_one_that_prometheus_makes() {
     // What Prometheus's own appender gives for these samples.
     let mut series = Series::new(Labels::empty());
-    series.times = vec![1000, 2000, 3000, 4001];
+    series.times = vec![1000, 2000, 3000, 4001].into();
     series.values = vec![1.0, 1.0, 2.0, 2.5];
     let made = chunks(&series, TimeRange::ALL);
     let (encoding, first, last, data) = parts(&made[0]);
