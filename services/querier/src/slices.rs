@@ -19,6 +19,7 @@ use promql::Options;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use telemetry::Exposition;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -29,6 +30,9 @@ use transport::v1::slices_server::{Slices, SlicesServer};
 use transport::v1::{FoldReply, FoldRequest};
 use transport::{Link, link::MAX_MESSAGE, rows, status};
 
+/// One that fails after so long is not asked for anything for a while. One that says at once that it is busy, or does not
+/// know how, may still be asked for ranges.
+const LONG: Duration = Duration::from_secs(1);
 /// Messages that wait for who asked.
 const WAITING: usize = 8;
 
@@ -94,7 +98,8 @@ impl TenantRows {
             counts.asked.fetch_add(1, Relaxed);
             let (name, link) = peer;
             let reading = self.reading.clone();
-            tasks.spawn_on(async move { (number, name, ask(link, request, &reading).await) }, &self.runtime);
+            let (begun, ask) = (Instant::now(), async move { ask(link, request, &reading).await });
+            tasks.spawn_on(async move { (number, name, ask.await, begun.elapsed()) }, &self.runtime);
         }
         let elsewhere = move || {
             let mut done = Vec::with_capacity(slices.len());
@@ -102,7 +107,7 @@ impl TenantRows {
             while let Some(answer) =
                 self.runtime.block_on(self.reading.during(async { Ok(tasks.join_next().await) }))?
             {
-                let Ok((number, name, answer)) = answer else { continue };
+                let Ok((number, name, answer, took)) = answer else { continue };
                 match answer {
                     Ok(messages) => {
                         slices.remove(&number);
@@ -113,7 +118,9 @@ impl TenantRows {
                     }
                     Err(error) => {
                         tracing::debug!(peer = name, %error, "a querier did not do its part of a query");
-                        self.parts.peers.avoid(name);
+                        if took > LONG {
+                            self.parts.peers.avoid(name);
+                        }
                     }
                 }
             }
