@@ -70,9 +70,7 @@ pub async fn select<H: Head>(
 }
 
 fn means(gone: impl Fn() -> bool + Send + Sync + 'static, compute: &Compute) -> Means {
-    let compute = compute.clone();
-    let spare = move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>);
-    Means { gone: Arc::new(gone), spare: Arc::new(spare) }
+    Means { gone: Arc::new(gone), spare: compute.lender() }
 }
 
 fn answer<H: Head>(

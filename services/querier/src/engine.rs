@@ -75,9 +75,7 @@ pub async fn run<T: Send + 'static>(
         levels: false,
     });
     let rows = Rows::new(rows.collect(), reading.clone());
-    let compute = inner.compute.clone();
-    let spare = Arc::new(move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>));
-    let context = Context { rows, limits, cancelled, spare };
+    let context = Context { rows, limits, cancelled, spare: inner.compute.lender() };
     let result = inner.compute.run(Pool::Reads, move || work(&context)).await;
     if result.is_err() {
         inner.counts.failures.fetch_add(1, Ordering::Relaxed);

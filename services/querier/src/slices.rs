@@ -206,11 +206,10 @@ impl Querier {
         if let Some(before) = request.before {
             found = runs::take_before(&mut found, &rows::labels(&before)?)?;
         }
-        let compute = self.inner.compute.clone();
         let options = Options {
             max_memory: usize::try_from(request.max_bytes).unwrap_or(usize::MAX),
             cancelled: gone,
-            spare: Arc::new(move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>)),
+            spare: self.inner.compute.lender(),
             ..Options::default()
         };
         let slice = Slice { found: Mutex::new(found), range: TimeRange::new(request.min_time, request.max_time) };

@@ -45,6 +45,12 @@ impl Compute {
         self.spare.clone().try_acquire_owned().ok()
     }
 
+    /// Asks for one more thread, as [`Compute::spare`] gives it, for those who know nothing of pools.
+    pub fn lender(&self) -> Arc<dyn Fn() -> Option<Box<dyn Send>> + Send + Sync> {
+        let compute = self.clone();
+        Arc::new(move || compute.spare().map(|held| Box::new(held) as Box<dyn Send>))
+    }
+
     /// Room in a pool for work that its owner runs, if there is some now.
     pub fn room(&self, pool: Pool) -> Option<OwnedSemaphorePermit> {
         self.pools[pool as usize].clone().try_acquire_owned().ok()
