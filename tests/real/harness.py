@@ -125,10 +125,11 @@ def near(one, other, tolerance=1e-9):
     return one == other or abs(one - other) <= tolerance * max(abs(one), abs(other))
 
 
-def difference(want, got, ordered=False):
+def difference(want, got, ordered=None):
     """The first difference between two answers of a query API in labels, times or numbers; None if there is none.
 
-    `ordered`: the series come in the order of their values, in which equal ones have no place of their own.
+    `ordered`: the label of groups ("" for one group) in which the series come in the order of their values. Equal ones
+    have no place of their own there, and groups have none among each other.
     """
     if want["resultType"] != got["resultType"]:
         return f"a {got['resultType']}, wanted a {want['resultType']}"
@@ -136,10 +137,12 @@ def difference(want, got, ordered=False):
         want, got = [([("", "")], [want["result"]])], [([("", "")], [got["result"]])]
     else:
         want, got = series_of(want["result"]), series_of(got["result"])
-    if ordered:
-        values = [[float(value) for _, points in side for _, value in points] for side in (want, got)]
-        if not all(near(one, other) for one, other in zip(*values)):
-            return f"the order of values {values[1]}, wanted {values[0]}"
+    if ordered is not None:
+        for group in {dict(labels).get(ordered) for labels, _ in want}:
+            values = [[float(value) for labels, points in side if dict(labels).get(ordered) == group
+                       for _, value in points] for side in (want, got)]
+            if not all(near(one, other) for one, other in zip(*values)):
+                return f"the order of values {values[1]}, wanted {values[0]}"
     want, got = sorted(want), sorted(got)
     for (labels, points), (other, others) in zip(want, got):
         if labels != other:
