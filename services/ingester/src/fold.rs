@@ -6,7 +6,7 @@ use eval::EvalError;
 use eval::source::{LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
 use model::{LogPage, Matcher, TenantId, TimeRange};
 use promql::Options;
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use transport::v1::Folded;
 
@@ -62,14 +62,16 @@ struct Lines<'v> {
     /// As far as the tenant's rows are kept.
     range: TimeRange,
     /// Pages, lines, and bytes.
-    looked: Cell<[u64; 3]>,
+    looked: [AtomicU64; 3],
 }
 
 impl Lines<'_> {
     fn note(&self, page: &LogPage) {
         let metadata: usize = page.metadata.iter().map(|labels| labels.packed().len()).sum();
-        let [pages, lines, bytes] = self.looked.get();
-        self.looked.set([pages + 1, lines + page.len() as u64, bytes + (page.text.len() + metadata) as u64]);
+        let more = [1, page.len(), page.text.len() + metadata];
+        for (count, more) in self.looked.iter().zip(more) {
+            count.fetch_add(more as u64, Relaxed);
+        }
     }
 }
 
@@ -85,14 +87,14 @@ impl PageSource for Lines<'_> {
 
 /// Gives what comes of the question's work with the lines of a head, and how many they were.
 pub fn logs(view: &logs::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
-    let source = Lines { view, tenant: &question.tenant, range: question.range, looked: Cell::default() };
+    let source = Lines { view, tenant: &question.tenant, range: question.range, looked: Default::default() };
     let max_memory = usize::try_from(question.max_bytes).unwrap_or(usize::MAX);
     let options = logql::Options { max_memory, cancelled: means.gone.clone(), ..logql::Options::default() };
     logql::fold(&source, &question.work, &options, &mut |message| {
         let size = message.len();
         if emit(Reply::Said(message.into()), size) { Ok(()) } else { Err(EvalError::Cancelled) }
     })?;
-    let [pages, lines, bytes] = source.looked.get();
+    let [pages, lines, bytes] = source.looked.map(AtomicU64::into_inner);
     emit(Reply::Folded(Folded { series: Vec::new(), pages, lines, bytes }), 0);
     Ok(())
 }

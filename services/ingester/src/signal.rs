@@ -93,7 +93,7 @@ pub struct Means {
     /// Whether nobody waits for the answer any more.
     pub gone: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Lends one more thread, if one is idle.
-    pub spare: Arc<promql::Spare>,
+    pub spare: Arc<eval::threads::Spare>,
 }
 
 pub type Reply = v1::select_reply::Reply;

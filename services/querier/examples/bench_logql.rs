@@ -3,7 +3,7 @@
 
 use block::MemorySections;
 use bytes::Bytes;
-use eval::source::{LogSelection, Order, PageIter, PageSource, SourceError, Take};
+use eval::source::{LogSelection, Order, PageIter, PageSource, SourceError, Take, Visit};
 use logql::{Options, entries, parse, range};
 use logs::{Head, Payload, Reader, Selection, Settings};
 use model::{BatchId, TenantId, TimeRange};
@@ -93,13 +93,20 @@ impl PageSource for Segments {
         Ok(Box::new(pages.into_iter().flatten().map(|page| page.map_err(failed))))
     }
 
-    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        for (number, reader) in (0..).zip(&self.0) {
-            if ouro_querier::shredded::visit(reader, &wanted(selection), number, take).map_err(failed)?.is_break() {
-                break;
-            }
-        }
-        Ok(())
+    fn visits(&self, selection: &LogSelection, _: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
+        let runs = (0..).zip(self.0.chunks(self.0.len().div_ceil(ways).max(1)));
+        let visit = |(run, readers): (u32, &[Reader])| {
+            let parts: Vec<_> = readers.iter().map(|reader| reader.pages(&wanted(selection))).collect();
+            Box::new(move |take: Take<'_>| {
+                for (number, pages) in (run << 16..).zip(parts) {
+                    if ouro_querier::shredded::visit(pages, number, take).map_err(failed)?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }) as Visit<'_>
+        };
+        Ok(runs.map(visit).collect())
     }
 }
 

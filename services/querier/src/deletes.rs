@@ -140,14 +140,9 @@ impl TenantRows {
                     limit: None,
                     horizon: None,
                 };
-                let mut take = |rows: Rows<'_>| {
-                    match rows {
-                        Rows::Lines(page) => see(&page.labels),
-                        Rows::Shredded(part) => see(part.labels()),
-                    }
-                    ControlFlow::Continue(())
-                };
-                self.visit(&selection, &mut take).map_err(failed)?;
+                for page in PageSource::select(self, &selection).map_err(failed)? {
+                    see(&page.map_err(failed)?.labels);
+                }
             }
         }
         Ok(shown)

@@ -22,7 +22,7 @@ pub struct Context {
     pub limits: Arc<Limits>,
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Lends one more thread, if one is idle.
-    pub spare: Arc<promql::Spare>,
+    pub spare: Arc<eval::threads::Spare>,
 }
 
 /// How somebody wants a query to be answered.

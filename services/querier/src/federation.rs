@@ -10,12 +10,12 @@ use crate::looked::Looked;
 use crate::reading::Reading;
 use crate::side_by_side::{SideBySide, Taker, WIDTH};
 use crate::source::TenantRows;
-use eval::source::Rows as StoredRows;
-use eval::source::{Delegated, LogSelection, PageIter, PageSource, Said, SeriesIter, SeriesSource, SourceError, Take};
+use eval::source::{
+    Delegated, Done, LogSelection, PageIter, PageSource, SeriesIter, SeriesSource, SourceError, Split, Visit, visit,
+};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, LabelsBuilder, Matcher, Metadata, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use tenancy::{Admitted, Limits, Read};
 use tokio::runtime::Handle;
@@ -35,17 +35,17 @@ pub struct Rows {
 }
 
 /// What of a selector the store answers, and what is held against the labels that are added here.
-struct Split {
+struct Conditions {
     stored: Vec<Matcher>,
     added: Vec<Matcher>,
 }
 
-impl Split {
-    fn of(matchers: &[Matcher]) -> Split {
+impl Conditions {
+    fn of(matchers: &[Matcher]) -> Conditions {
         let is_added = |m: &&Matcher| m.name == TENANT || m.name == ORIGINAL;
         let (added, stored) = matchers.iter().partition::<Vec<&Matcher>, _>(is_added);
         let owned = |all: Vec<&Matcher>| all.into_iter().cloned().collect();
-        Split { stored: owned(stored), added: owned(added) }
+        Conditions { stored: owned(stored), added: owned(added) }
     }
 
     fn may_be(&self, tenant: &TenantId) -> bool {
@@ -134,7 +134,7 @@ impl Rows {
         }
     }
 
-    fn asked(&self, split: &Split) -> Vec<&TenantRows> {
+    fn asked(&self, split: &Conditions) -> Vec<&TenantRows> {
         self.tenants.iter().filter(|rows| split.may_be(&rows.tenant)).collect()
     }
 
@@ -142,14 +142,8 @@ impl Rows {
         Box::new(self.reading.watched(series).inspect(|series| self.looked.at_series(series)))
     }
 
-    /// Gives rows on, counted, until the query should end.
-    fn counting(&self, rows: StoredRows<'_>, ended: &mut Result<(), QueryError>, take: Take<'_>) -> ControlFlow<()> {
-        *ended = self.reading.check();
-        if ended.is_err() {
-            return ControlFlow::Break(());
-        }
-        self.looked.at_rows(&rows);
-        take(rows)
+    fn counting<'a>(&'a self, runs: Vec<Visit<'a>>) -> Vec<Visit<'a>> {
+        runs.into_iter().map(|run| self.looked.counting(run, &self.reading)).collect()
     }
 
     /// What `read` takes from each of some tenants, who are read at the same time.
@@ -198,7 +192,7 @@ impl Rows {
         if let Some(only) = self.only() {
             return only.series(signal, matchers, range);
         }
-        let split = Split::of(matchers);
+        let split = Conditions::of(matchers);
         let stored = split.stored.clone();
         let mut all = HashSet::new();
         for found in self.each(self.asked(&split), move |rows| rows.series(signal, &stored, range)) {
@@ -218,7 +212,7 @@ impl Rows {
         if let Some(only) = self.only() {
             return only.metric_label_values(name, matchers, range);
         }
-        let split = Split::of(matchers);
+        let split = Conditions::of(matchers);
         if name == TENANT || name == ORIGINAL || split.looks_at_rows() {
             let found = self.series(Signal::Metrics, matchers, range)?;
             return Ok(found.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
@@ -250,7 +244,7 @@ impl Rows {
         if let Some(only) = self.only() {
             return only.exemplars(matchers, range);
         }
-        let split = Split::of(matchers);
+        let split = Conditions::of(matchers);
         let stored = split.stored.clone();
         let mut all = BTreeMap::new();
         for found in self.each(self.asked(&split), move |rows| rows.exemplars(&stored, range)) {
@@ -295,7 +289,7 @@ impl SeriesSource for Rows {
         let series: SeriesIter<'_> = match self.only() {
             Some(only) => SeriesSource::select(only, matchers, range)?,
             None => {
-                let split = Split::of(matchers);
+                let split = Conditions::of(matchers);
                 let stored = split.stored.clone();
                 let tenants = self.beside(self.asked(&split), move |rows, taker| {
                     give(SeriesSource::select(rows, &stored, range), taker);
@@ -318,7 +312,7 @@ impl PageSource for Rows {
         let pages: PageIter<'_> = match self.only() {
             Some(only) => PageSource::select(only, selection)?,
             None => {
-                let split = Split::of(&selection.matchers);
+                let split = Conditions::of(&selection.matchers);
                 // Lines that are taken away here would be missing from a limit.
                 let limit = selection.limit.filter(|_| !split.looks_at_rows());
                 let stored = LogSelection { matchers: split.stored.clone(), limit, ..selection.clone() };
@@ -337,35 +331,34 @@ impl PageSource for Rows {
         Ok(Box::new(self.reading.watched(pages).inspect(|page| self.looked.at_page(page))))
     }
 
+    /// Of one tenant as it keeps its rows, of several as lines.
+    fn visits(&self, selection: &LogSelection, apart: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
+        let Some(only) = self.only() else { return Ok(vec![visit(PageSource::select(self, selection)?)]) };
+        Ok(self.counting(only.visits(selection, apart, ways)?))
+    }
+
     fn delegate(
         &self,
         selection: &LogSelection,
-        work: &[u8],
         apart: bool,
-        take: Take<'_>,
-    ) -> Result<Option<Vec<Said>>, SourceError> {
+        work: &[u8],
+    ) -> Result<Option<Delegated<'_, Visit<'_>>>, SourceError> {
         let Some(only) = self.only() else { return Ok(None) };
-        let mut ended = Ok(());
-        let said =
-            PageSource::delegate(only, selection, work, apart, &mut |rows| self.counting(rows, &mut ended, take))?;
-        ended?;
-        said.iter().flatten().for_each(|said| self.looked.at_others(said));
-        Ok(said)
-    }
-
-    /// Of one tenant as it keeps its rows, of several as lines.
-    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        if let Some(only) = self.only() {
-            let mut ended = Ok(());
-            only.visit(selection, &mut |rows| self.counting(rows, &mut ended, take))?;
-            return Ok(ended?);
-        }
-        for page in PageSource::select(self, selection)? {
-            if take(StoredRows::Lines(page?)).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let Some(Delegated { here, elsewhere }) = PageSource::delegate(only, selection, apart, work)? else {
+            return Ok(None);
+        };
+        let here = here.map(|here| Box::new(move |ways| Ok(self.counting(here(ways)?))) as Split<'_, Visit<'_>>);
+        let elsewhere = move || {
+            let done = elsewhere()?.into_iter().map(|done| match done {
+                Done::Said(said) => {
+                    self.looked.at_others(&said);
+                    Done::Said(said)
+                }
+                Done::Left(left) => Done::Left(self.looked.counting(left, &self.reading)),
+            });
+            Ok(done.collect())
+        };
+        Ok(Some(Delegated { here, elsewhere: Box::new(elsewhere) }))
     }
 }
 
@@ -376,9 +369,9 @@ mod tests {
     use std::time::Duration;
     use tenancy::{LimitTable, Overrides};
 
-    fn split(matchers: &[(&str, MatchOp, &str)]) -> Split {
+    fn split(matchers: &[(&str, MatchOp, &str)]) -> Conditions {
         let made = matchers.iter().map(|(name, op, value)| Matcher::new(*name, *op, *value).expect("a matcher"));
-        Split::of(&made.collect::<Vec<_>>())
+        Conditions::of(&made.collect::<Vec<_>>())
     }
 
     #[test]

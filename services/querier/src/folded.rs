@@ -26,7 +26,7 @@ impl TenantRows {
         matchers: &[Matcher],
         range: TimeRange,
         work: &[u8],
-    ) -> Result<Option<Vec<Vec<Vec<u8>>>>, QueryError> {
+    ) -> Result<Option<Vec<Said>>, QueryError> {
         if self.parts.catalog.known().newest(Signal::Metrics, &self.tenant, range).is_some() {
             return Ok(None);
         }
@@ -41,8 +41,8 @@ impl TenantRows {
         if with_series.count() > 1 && !all.iter().flat_map(|answer| &answer.series).all(|id| seen.insert(*id)) {
             return Ok(None);
         }
-        self.parts.slices.folded.fetch_add(1, Relaxed);
-        Ok(Some(all.into_iter().map(|answer| answer.said.messages).collect()))
+        self.parts.others.folded.fetch_add(1, Relaxed);
+        Ok(Some(all.into_iter().map(|answer| answer.said).collect()))
     }
 
     /// What each leader made of the lines of its head, and the objects that have the other lines; `None` if all lines are to
@@ -60,7 +60,7 @@ impl TenantRows {
         }
         let heads = std::mem::take(&mut snapshot.heads.heads);
         let Some(all) = self.answers(heads).await? else { return Ok(None) };
-        self.parts.slices.folded.fetch_add(1, Relaxed);
+        self.parts.others.folded.fetch_add(1, Relaxed);
         Ok(Some((all.into_iter().map(|answer| answer.said).collect(), snapshot)))
     }
 

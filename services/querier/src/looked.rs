@@ -1,7 +1,9 @@
 //! What a query looked at, for the statistics of its answer.
 
-use eval::source::{Rows, Said, SourceError};
+use crate::reading::Reading;
+use eval::source::{Rows, Said, SourceError, Visit};
 use model::{LogPage, Series};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts rows on their way from the store to the engine.
@@ -30,6 +32,22 @@ impl Looked {
                 add(&self.lines, part.times().len());
             }
         }
+    }
+
+    /// Hands rows on, counted, until the query should end.
+    pub fn counting<'a>(&'a self, visit: Visit<'a>, reading: &'a Reading) -> Visit<'a> {
+        Box::new(move |take| {
+            let mut ended = Ok(());
+            visit(&mut |rows| {
+                ended = reading.check();
+                if ended.is_err() {
+                    return ControlFlow::Break(());
+                }
+                self.at_rows(&rows);
+                take(rows)
+            })?;
+            Ok(ended?)
+        })
     }
 
     /// What others looked at.

@@ -2,12 +2,12 @@
 
 use crate::catalog_copy::CatalogCopy;
 use crate::heads::Heads;
+use crate::others;
 use crate::peers::Peers;
 use crate::ranges::Ranges;
 use crate::results::Results;
 use crate::segments::Segments;
 use crate::settings::Settings;
-use crate::slices;
 use crate::tail::Tails;
 use mesh::{Directory, Mesh};
 use node::{Compute, Node, Stopping};
@@ -28,7 +28,7 @@ pub struct Parts {
     pub control: Link,
     /// The other queriers.
     pub peers: Arc<Peers>,
-    pub slices: slices::Counts,
+    pub others: others::Counts,
 }
 
 /// Cheap to clone.
@@ -74,7 +74,7 @@ impl Querier {
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(ranges.clone(), settings.open_segments),
             peers,
-            slices: slices::Counts::default(),
+            others: others::Counts::default(),
         };
         let inner = Inner {
             parts: Arc::new(parts),
@@ -106,7 +106,7 @@ impl Querier {
             load(&counts.failures),
         );
         self.inner.ranges.meters(out);
-        self.inner.parts.slices.meters(out);
+        self.inner.parts.others.meters(out);
         self.inner.results.iter().for_each(|results| results.meters(out));
     }
 }

@@ -1,19 +1,15 @@
 //! Log rows of segments and blocks as the engine takes them: shapes and columns.
 
 use eval::source::{Checked, Rows, Shredded, SourceError, Take};
-use logs::{Reader, RowPart, Selection, Taken};
+use logs::{Pages, RowPart, Taken};
 use model::{Coded, Labels, LogPage, Shape};
 use std::ops::ControlFlow;
 
-/// Hands over the selected rows of one object; whether more are wanted. `object` is its number among those of the query.
-pub fn visit(
-    reader: &Reader,
-    selection: &Selection,
-    object: u32,
-    take: Take<'_>,
-) -> Result<ControlFlow<()>, logs::Error> {
+/// Hands over selected rows of one object; whether more are wanted. `object` is its number among those that are read by the same
+/// thread.
+pub fn visit(pages: Pages, object: u32, take: Take<'_>) -> Result<ControlFlow<()>, logs::Error> {
     let mut flow = ControlFlow::Continue(());
-    reader.pages(selection).visit(|taken| {
+    pages.visit(|taken| {
         flow = match taken {
             Taken::Page(page) => take(Rows::Lines(page)),
             Taken::Part(part) => take(Rows::Shredded(&mut Part { part, object })),

@@ -38,7 +38,7 @@ impl Reader {
             catalog: CatalogCopy::new(directory, settings.catalog_age),
             segments: Segments::new(Ranges::new(store, settings, Arc::default()), settings.open_segments),
             peers: Arc::default(),
-            slices: Default::default(),
+            others: Default::default(),
         };
         Reader { parts: Arc::new(parts) }
     }

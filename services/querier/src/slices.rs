@@ -5,58 +5,23 @@
 
 use crate::closed::Closed;
 use crate::error::QueryError;
+use crate::others::{Others, Replies, listen};
 use crate::querier::{Parts, Querier};
 use crate::reading::Reading;
 use crate::runs::{self, Object, Objects};
 use crate::source::TenantRows;
 use bytes::Bytes;
 use catalog::Name;
-use eval::EvalError;
 use eval::source::{Delegated, Done, SeriesIter, SeriesSource, SourceError};
-use model::{ByteSize, Labels, Matcher, Reason, TenantId, TimeRange};
-use node::Pool;
+use model::{ByteSize, Labels, Matcher, TenantId, TimeRange};
 use promql::Options;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use telemetry::Exposition;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use transport::v1::slices_client::SlicesClient;
 use transport::v1::slices_server::{Slices, SlicesServer};
-use transport::v1::{FoldReply, FoldRequest};
-use transport::{Link, link::MAX_MESSAGE, rows, status};
-
-/// One that fails after so long is not asked for anything for a while. One that says at once that it is busy, or does not
-/// know how, may still be asked for ranges.
-const LONG: Duration = Duration::from_secs(1);
-/// Messages that wait for who asked.
-const WAITING: usize = 8;
-
-/// Counted since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub asked: AtomicU64,
-    pub taken_back: AtomicU64,
-    given: AtomicU64,
-    pub folded: AtomicU64,
-}
-
-impl Counts {
-    pub fn meters(&self, out: &mut Exposition) {
-        for (name, help, count) in [
-            ("ouro_querier_slices_asked_total", "Parts of queries that other queriers were asked to do.", &self.asked),
-            ("ouro_querier_slices_failed_total", "Those that they did not do.", &self.taken_back),
-            ("ouro_querier_slices_given_total", "Parts of queries that were done for other queriers.", &self.given),
-            ("ouro_querier_folded_total", "Parts of queries that the leaders of shards did.", &self.folded),
-        ] {
-            out.counter(name, help, &[], count.load(Relaxed));
-        }
-    }
-}
+use transport::v1::{FoldLinesRequest, FoldReply, FoldRequest};
+use transport::{link::MAX_MESSAGE, rows};
 
 impl TenantRows {
     /// Has other queriers do their slices; `None` where there are none, or it does not pay.
@@ -76,13 +41,13 @@ impl TenantRows {
         let bounds = runs::bounds(&rest, &[], 1 + peers.len())?;
         let Some(first) = bounds.first() else { return Ok(None) };
         let own = runs::take_before(&mut rest, first)?;
-        let (counts, mut tasks, mut slices) = (&self.parts.slices, JoinSet::new(), Vec::with_capacity(bounds.len()));
-        for (number, (from, peer)) in bounds.iter().zip(peers).enumerate() {
+        let mut others = Others::none();
+        for (number, (from, (name, link))) in bounds.iter().zip(peers).enumerate() {
             let before = bounds.get(number + 1);
-            slices.push(match before {
+            let slice = match before {
                 Some(before) => runs::take_before(&mut rest, before)?,
                 None => std::mem::take(&mut rest),
-            });
+            };
             let packed = |labels: &Labels| Bytes::copy_from_slice(labels.packed());
             let request = FoldRequest {
                 tenant: self.tenant.to_string(),
@@ -95,38 +60,17 @@ impl TenantRows {
                 work: Bytes::copy_from_slice(work),
                 max_bytes: self.reading.limit(),
             };
-            counts.asked.fetch_add(1, Relaxed);
-            let (name, link) = peer;
             let reading = self.reading.clone();
-            let (begun, ask) = (Instant::now(), async move { ask(link, request, &reading).await });
-            tasks.spawn_on(async move { (number, name, ask.await, begun.elapsed()) }, &self.runtime);
+            others.ask(self, name, slice, async move {
+                let mut client = SlicesClient::new(link).max_decoding_message_size(MAX_MESSAGE);
+                listen(client.fold(request).await?.into_inner(), &reading).await
+            });
         }
         let elsewhere = move || {
-            let mut done = Vec::with_capacity(slices.len());
-            let mut slices: BTreeMap<usize, Objects> = slices.into_iter().enumerate().collect();
-            while let Some(answer) =
-                self.runtime.block_on(self.reading.during(async { Ok(tasks.join_next().await) }))?
-            {
-                let Ok((number, name, answer, took)) = answer else { continue };
-                match answer {
-                    Ok(messages) => {
-                        slices.remove(&number);
-                        done.push(Done::Said(messages));
-                    }
-                    Err(error) if matches!(error.reason, Reason::Unprocessable | Reason::OverLimit) => {
-                        return Err(error.into());
-                    }
-                    Err(error) => {
-                        tracing::debug!(peer = name, %error, "a querier did not do its part of a query");
-                        if took > LONG {
-                            self.parts.peers.avoid(name);
-                        }
-                    }
-                }
-            }
-            for left in slices.into_values() {
-                counts.taken_back.fetch_add(1, Relaxed);
-                done.extend(runs::split(left, Vec::new(), range, 1)?.into_iter().map(Done::Left));
+            let (said, left) = others.done(self)?;
+            let mut done: Vec<_> = said.into_iter().map(Done::Said).collect();
+            for slice in left {
+                done.extend(runs::split(slice, Vec::new(), range, 1)?.into_iter().map(Done::Left));
             }
             Ok(done)
         };
@@ -153,17 +97,6 @@ pub fn find(
     Ok(found)
 }
 
-async fn ask(link: Link, request: FoldRequest, reading: &Reading) -> Result<Vec<Vec<u8>>, QueryError> {
-    let mut client = SlicesClient::new(link).max_decoding_message_size(MAX_MESSAGE);
-    let mut replies = client.fold(request).await?.into_inner();
-    let mut messages = Vec::new();
-    while let Some(reply) = replies.message().await? {
-        reading.keep(reply.said.len())?;
-        messages.push(reply.said.into());
-    }
-    Ok(messages)
-}
-
 /// What another querier asked for, to be read once.
 struct Slice {
     found: Mutex<Objects>,
@@ -180,8 +113,6 @@ impl SeriesSource for Slice {
         Ok(runs::split(found, Vec::new(), range.intersect(self.range), ways)?)
     }
 }
-
-type Replies = mpsc::Sender<Result<FoldReply, Status>>;
 
 impl Querier {
     /// What other queriers may have this one do.
@@ -213,11 +144,7 @@ impl Querier {
             ..Options::default()
         };
         let slice = Slice { found: Mutex::new(found), range: TimeRange::new(request.min_time, request.max_time) };
-        promql::fold(&slice, &request.work, &options, &mut |message| {
-            let reply = FoldReply { said: message.into() };
-            replies.blocking_send(Ok(reply)).map_err(|_| EvalError::Cancelled)
-        })?;
-        Ok(())
+        Ok(promql::fold(&slice, &request.work, &options, &mut |message| replies.say(message))?)
     }
 }
 
@@ -225,22 +152,13 @@ impl Querier {
 impl Slices for Querier {
     type FoldStream = ReceiverStream<Result<FoldReply, Status>>;
 
-    /// Refused at once when there is no room: two queriers that waited for each other would do so for ever.
     async fn fold(&self, request: Request<FoldRequest>) -> Result<Response<Self::FoldStream>, Status> {
-        let Some(room) = self.inner.compute.room(Pool::Reads) else {
-            return Err(status::grpc(Reason::Unavailable, "this querier has as many queries as it can do".to_owned()));
-        };
-        let (querier, request) = (self.clone(), request.into_inner());
-        let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::task::spawn_blocking(move || {
-            let _room = room;
-            if let Err(error) = querier.answer_slice(request, &sender) {
-                // Nobody is there when this fails.
-                let _ = sender.blocking_send(Err(status::grpc(error.reason, error.text)));
-                return;
-            }
-            querier.inner.parts.slices.given.fetch_add(1, Relaxed);
-        });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        self.give(move |querier, replies| querier.answer_slice(request.into_inner(), replies))
+    }
+
+    type FoldLinesStream = Self::FoldStream;
+
+    async fn fold_lines(&self, request: Request<FoldLinesRequest>) -> Result<Response<Self::FoldStream>, Status> {
+        self.give(move |querier, replies| querier.answer_lines(request.into_inner(), replies))
     }
 }

@@ -7,27 +7,22 @@
 //! deleted ([`crate::deletes`]).
 
 use crate::closed::Closed;
-use crate::deletes::{self, Shown};
+use crate::deletes;
 use crate::error::QueryError;
 use crate::heads::{HeadRows, Question};
 use crate::kept::Kept;
-use crate::levels;
 use crate::partial::Partial;
 use crate::querier::Parts;
 use crate::reading::{Charge, Reading};
 use crate::runs;
 use crate::segments::within;
-use crate::shredded;
 use crate::slices;
 use crate::tail::Begun;
 use catalog::{Catalog, Overtaken};
-use eval::source::{
-    Delegated, Done, LogSelection, Order, PageIter, PageSource, Rows, Said, SeriesIter, SeriesSource, SourceError, Take,
-};
+use eval::source::{Delegated, Done, Said, SeriesIter, SeriesSource, SourceError};
 use hidden::Hidden;
-use model::{Exemplar, Horizon, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
+use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tenancy::Limits;
@@ -70,7 +65,7 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Of which times an object has a tenant's rows.
-    fn times(&self, name: &str, tenant: &TenantId) -> TimeRange {
+    pub(crate) fn times(&self, name: &str, tenant: &TenantId) -> TimeRange {
         let segment = self.catalog.segment(name).and_then(|segment| segment.tenant(tenant));
         let block = self.catalog.block(name).map(|block| TimeRange::new(block.min, block.max));
         segment.map(|entry| TimeRange::new(entry.min, entry.max)).or(block).unwrap_or(TimeRange::ALL)
@@ -126,7 +121,7 @@ impl TenantRows {
         Question { tenant, signal, what, matchers, range, contains: &[], limit, newest, after: 0, max_bytes, work: &[] }
     }
 
-    fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
+    pub(crate) fn snapshot(&self, question: &Question<'_>) -> Result<Snapshot, QueryError> {
         self.runtime.block_on(async {
             for _ in 1..ATTEMPTS {
                 if let Ok(snapshot) = self.try_snapshot(question).await? {
@@ -299,66 +294,6 @@ impl TenantRows {
         all.sort_by(|a, b| metrics::order(&a.labels(), &b.labels()));
         Ok((all, charge))
     }
-
-    /// The heads' rows and the objects that a selection may have rows in, and what and how much is wanted of the latter.
-    fn log_rows(&self, selection: &LogSelection) -> Result<(Snapshot, logs::Selection, Option<usize>), QueryError> {
-        let LogSelection { matchers, range, contains, lines, order, limit, horizon } = selection;
-        let newest = *order == Order::Backward;
-        let range = self.kept.of(Signal::Logs, *range);
-        // Without a limit, heads give what comes first in that order first.
-        let in_order = |limit: Option<usize>| limit.or(horizon.as_ref().map(|_| usize::MAX));
-        let question = self.question(What::Rows, matchers, range);
-        let question = Question { signal: Signal::Logs, contains, limit: in_order(*limit), newest, ..question };
-        let mut snapshot = self.snapshot(&question)?;
-        let mut limit = *limit;
-        if limit.is_some() && snapshot.hidden.may_touch(matchers) {
-            // Lines that are hidden here would be missing from a limit.
-            limit = None;
-            snapshot = self.snapshot(&Question { limit: in_order(limit), ..question })?;
-        }
-        let lines = *lines || self.levels || snapshot.hidden.looks_at_lines();
-        let contains = contains.clone();
-        Ok((snapshot, logs::Selection { matchers: matchers.clone(), range, contains, lines }, limit))
-    }
-
-    /// Rows of objects as these keep them.
-    fn visit_objects(
-        &self,
-        objects: &[String],
-        wanted: &logs::Selection,
-        take: Take<'_>,
-    ) -> Result<ControlFlow<()>, QueryError> {
-        for (number, name) in (0..).zip(objects) {
-            let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else { continue };
-            if shredded::visit(&reader, wanted, number, take).map_err(within(name))?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn pages_of<'a>(
-        &'a self,
-        name: &str,
-        selection: &logs::Selection,
-        order: Order,
-        limit: Option<usize>,
-        horizon: Option<&Horizon>,
-    ) -> Result<PageIter<'a>, QueryError> {
-        match self.parts.segments.logs(name, &self.tenant)? {
-            None => Ok(Box::new(std::iter::empty())),
-            Some(reader) => {
-                let pages = match (limit, order, horizon) {
-                    (None, _, None) => reader.pages(selection),
-                    (None, _, Some(horizon)) => reader.within(selection, horizon),
-                    (Some(limit), Order::Forward, _) => reader.oldest(selection, limit),
-                    (Some(limit), Order::Backward, _) => reader.newest(selection, limit),
-                };
-                let name = name.to_owned();
-                Ok(Box::new(pages.map(move |page| page.map_err(|e| within(&name)(e).into()))))
-            }
-        }
-    }
 }
 
 impl SeriesSource for TenantRows {
@@ -389,7 +324,7 @@ impl SeriesSource for TenantRows {
             return Ok(self.sliced(closed, matchers, range, work)?);
         }
         let said = self.runtime.block_on(self.reading.during(self.folded(matchers, range, work)))?;
-        let elsewhere = |said: Vec<_>| Box::new(|| Ok(said.into_iter().map(Done::Said).collect()));
+        let elsewhere = |said: Vec<Said>| Box::new(|| Ok(said.into_iter().map(Done::Said).collect()));
         Ok(said.map(|said| Delegated { here: None, elsewhere: elsewhere(said) }))
     }
 
@@ -399,103 +334,6 @@ impl SeriesSource for TenantRows {
         // Others that do what is closed have all of it.
         if self.closed.is_some() { None } else { Some(newest().map_or(range.min, |newest| newest.saturating_add(1))) }
     }
-}
-
-impl PageSource for TenantRows {
-    fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
-        // Whoever reads on from here is to meet all rows.
-        let horizon = selection.horizon.clone().filter(|_| self.begun.is_none());
-        let order = selection.order;
-        let (mut snapshot, wanted, limit) = self.log_rows(selection)?;
-        let hidden = snapshot.hidden.clone();
-        if order == Order::Backward {
-            snapshot.objects.reverse();
-        }
-        // Objects are opened one by one, as the engine asks for more, and only if they still can have what it wants.
-        let objects: Vec<_> = snapshot.objects.iter().map(|name| snapshot.times(name, &self.tenant)).collect();
-        let objects = snapshot.objects.into_iter().zip(objects);
-        let heads = pages_of_heads(snapshot.heads);
-        let segments = objects.flat_map(move |(name, times)| {
-            if horizon.as_ref().is_some_and(|horizon| !horizon.clip(wanted.range).overlaps(times)) {
-                return Box::new(std::iter::empty()) as PageIter<'_>;
-            }
-            match self.pages_of(&name, &wanted, order, limit, horizon.as_ref()) {
-                Ok(pages) => pages,
-                Err(error) => Box::new(std::iter::once(Err(error.into()))) as PageIter<'_>,
-            }
-        });
-        let pages: PageIter<'_> = match order {
-            Order::Backward => Box::new(heads.chain(segments)),
-            Order::Forward => Box::new(segments.chain(heads)),
-        };
-        let pages = match &self.begun {
-            Some(begun) => begun.noting(pages, limit),
-            None => pages,
-        };
-        let pages = deletes::pages(hidden, pages);
-        Ok(if self.levels { levels::added(pages, self.limits.clone()) } else { pages })
-    }
-
-    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        if self.levels {
-            // They are found in lines.
-            for page in PageSource::select(self, selection)? {
-                if take(Rows::Lines(page?)).is_break() {
-                    break;
-                }
-            }
-            return Ok(());
-        }
-        let (snapshot, wanted, _) = self.log_rows(selection)?;
-        let mut shown = Shown::new(snapshot.hidden, take);
-        if self.visit_objects(&snapshot.objects, &wanted, &mut |rows| shown.take(rows))?.is_break() {
-            return shown.ended();
-        }
-        for page in pages_of_heads(snapshot.heads) {
-            if shown.take(Rows::Lines(page?)).is_break() {
-                break;
-            }
-        }
-        shown.ended()
-    }
-
-    fn delegate(
-        &self,
-        selection: &LogSelection,
-        work: &[u8],
-        apart: bool,
-        take: Take<'_>,
-    ) -> Result<Option<Vec<Said>>, SourceError> {
-        if self.levels || self.begun.is_some() {
-            return Ok(None);
-        }
-        let LogSelection { matchers, range, contains, lines, order, .. } = selection;
-        let range = self.kept.of(Signal::Logs, *range);
-        let folded = self.reading.during(self.folded_lines(matchers, range, work));
-        let Some((said, snapshot)) = self.runtime.block_on(folded)? else { return Ok(None) };
-        let (matchers, contains) = (matchers.clone(), contains.clone());
-        let wanted = logs::Selection { matchers, range, contains, lines: *lines };
-        if apart {
-            let _ = self.visit_objects(&snapshot.objects, &wanted, take)?;
-            return Ok(Some(said));
-        }
-        for name in &snapshot.objects {
-            for page in self.pages_of(name, &wanted, *order, None, None)? {
-                if take(Rows::Lines(page?)).is_break() {
-                    return Ok(Some(said));
-                }
-            }
-        }
-        Ok(Some(said))
-    }
-}
-
-fn pages_of_heads<'a>(heads: Replies) -> PageIter<'a> {
-    Box::new(heads.filter_map(|reply| match reply {
-        Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
-        Ok(_) => None,
-        Err(error) => Some(Err(error.into())),
-    }))
 }
 
 #[cfg(test)]

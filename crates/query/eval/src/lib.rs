@@ -6,7 +6,7 @@
 //! The parts, in the order data meets them:
 //! [`source`] gives rows; [`column`] holds one output series over all steps of a query; [`histogram`] is the
 //! arithmetic of native histograms; [`merged`] puts columns together by labels; [`aggregate`] folds columns into groups; [`binary`] combines two sets of columns;
-//! [`note`] collects warnings; [`budget`] bounds memory and time; [`value`] is what a query answers.
+//! [`note`] collects warnings; [`budget`] bounds memory and time; [`threads`] shares work out; [`value`] is what a query answers.
 
 pub mod aggregate;
 pub mod binary;
@@ -18,6 +18,7 @@ pub mod merged;
 pub mod note;
 pub mod number;
 pub mod source;
+pub mod threads;
 pub mod value;
 
 pub use error::EvalError;

@@ -42,22 +42,32 @@ pub trait SeriesSource {
     }
 }
 
-/// Work that was shared out: each series is with one.
-pub struct Delegated<'a> {
+/// Work that was shared out: each series, or line, is with one. `R` reads some of them.
+pub struct Delegated<'a, R = SeriesIter<'a>> {
     /// Reads those that are left for who asked, in up to so many runs.
-    pub here: Option<Split<'a>>,
+    pub here: Option<Split<'a, R>>,
     /// Waits for the others.
-    pub elsewhere: Box<dyn FnOnce() -> Result<Vec<Done<'a>>, SourceError> + 'a>,
+    pub elsewhere: Box<dyn FnOnce() -> Result<Vec<Done<R>>, SourceError> + 'a>,
 }
 
-pub type Split<'a> = Box<dyn FnOnce(usize) -> Result<Vec<SeriesIter<'a>>, SourceError> + 'a>;
+pub type Split<'a, R> = Box<dyn FnOnce(usize) -> Result<Vec<R>, SourceError> + 'a>;
 
 /// What one of the others did.
-pub enum Done<'a> {
-    /// Its messages, in the words of the language.
-    Said(Vec<Vec<u8>>),
-    /// Nothing: these are its series.
-    Left(SeriesIter<'a>),
+pub enum Done<R> {
+    Said(Said),
+    /// Nothing: these are its rows.
+    Left(R),
+}
+
+/// What one who did a part of a query says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// In the words of the language.
+    pub messages: Vec<Vec<u8>>,
+    /// Of logs, what it looked at.
+    pub pages: u64,
+    pub lines: u64,
+    pub bytes: u64,
 }
 
 pub type SeriesIter<'a> = Box<dyn Iterator<Item = Result<Series, SourceError>> + Send + 'a>;
@@ -68,40 +78,39 @@ pub trait PageSource {
     /// pages, and the rows of a page need not be sorted.
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError>;
 
-    /// As `select`, but hands the rows to `take`, until that breaks off; and rows that are kept taken apart as such, so
-    /// that a query which needs only some fields of them costs no more than those.
-    fn visit(&self, selection: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        for page in self.select(selection)? {
+    /// As `select`, but the rows are handed over; with `apart`, those that are kept taken apart as such, so that a query which
+    /// needs only some fields of them costs no more than those. In up to `ways` runs, but at least one, for as many threads:
+    /// one after the other they are all rows, whatever limit and horizon the selection has.
+    fn visits(&self, selection: &LogSelection, apart: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
+        debug_assert!(ways > 0, "apart: {apart}");
+        Ok(vec![visit(self.select(selection)?)])
+    }
+
+    /// As `visits`, but has others do a part of a query with the rows that they have: `work`, in the words of the language.
+    /// `None` where nobody else is to.
+    fn delegate(
+        &self,
+        _selection: &LogSelection,
+        _apart: bool,
+        _work: &[u8],
+    ) -> Result<Option<Delegated<'_, Visit<'_>>>, SourceError> {
+        Ok(None)
+    }
+}
+
+/// Hands rows over until no more are wanted.
+pub type Visit<'a> = Box<dyn FnOnce(Take<'_>) -> Result<(), SourceError> + Send + 'a>;
+
+/// Hands over pages.
+pub fn visit(pages: PageIter<'_>) -> Visit<'_> {
+    Box::new(move |take| {
+        for page in pages {
             if take(Rows::Lines(page?)).is_break() {
                 break;
             }
         }
         Ok(())
-    }
-
-    /// As `visit`, but has others do a part of a query with the rows that they have: `work`, in the words of the language.
-    /// What they say is for after the other rows. `None`, and nothing taken, where all rows are to be read; `apart`: rows
-    /// may be given taken apart.
-    fn delegate(
-        &self,
-        _selection: &LogSelection,
-        _work: &[u8],
-        _apart: bool,
-        _take: Take<'_>,
-    ) -> Result<Option<Vec<Said>>, SourceError> {
-        Ok(None)
-    }
-}
-
-/// What one who did a part of a query says.
-#[derive(Debug, Default)]
-pub struct Said {
-    /// In the words of the language.
-    pub messages: Vec<Vec<u8>>,
-    /// What it looked at.
-    pub pages: u64,
-    pub lines: u64,
-    pub bytes: u64,
+    })
 }
 
 pub type Take<'t> = &'t mut dyn FnMut(Rows<'_>) -> ControlFlow<()>;
@@ -149,7 +158,7 @@ pub enum Checked {
     Rows(bool),
 }
 
-pub type PageIter<'a> = Box<dyn Iterator<Item = Result<LogPage, SourceError>> + 'a>;
+pub type PageIter<'a> = Box<dyn Iterator<Item = Result<LogPage, SourceError>> + Send + 'a>;
 
 /// Which lines a query needs.
 #[derive(Debug, Clone, PartialEq)]

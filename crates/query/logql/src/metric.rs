@@ -3,6 +3,7 @@
 mod accumulate;
 mod binary;
 mod columns;
+mod counting;
 mod fold;
 mod samples;
 mod vector;

@@ -1,5 +1,6 @@
 //! What one query may cost.
 
+use eval::threads::Spare;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,13 +15,22 @@ pub struct Options {
     pub max_steps: u64,
     /// Asked now and then; true ends the query with `Cancelled`.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Lends the query one more thread until what it gives is dropped, if one is idle.
+    pub spare: Arc<Spare>,
     /// What `now` is in templates, Unix nanoseconds.
     pub now: i64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { max_memory: 256 << 20, max_series: 100_000, max_steps: 11_000, cancelled: Arc::new(|| false), now: 0 }
+        Options {
+            max_memory: 256 << 20,
+            max_series: 100_000,
+            max_steps: 11_000,
+            cancelled: Arc::new(|| false),
+            spare: Arc::new(|| None),
+            now: 0,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod obvious;
 #[path = "agreement/random.rs"]
 mod random;
 
-use eval::source::{LogSelection, Order, PageIter, PageSource, Said, SourceError, Take};
+use eval::source::{Delegated, Done, LogSelection, Order, PageIter, PageSource, Said, SourceError, Visit, visit};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
 use model::{Labels, Reason};
@@ -17,6 +17,7 @@ use proptest::prelude::*;
 use random::{Row, SECOND, STREAMS};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Points = BTreeMap<(Map, i64), f64>;
 
@@ -99,14 +100,18 @@ impl PageSource for Elsewhere {
     fn delegate(
         &self,
         selection: &LogSelection,
+        apart: bool,
         work: &[u8],
-        _: bool,
-        take: Take<'_>,
-    ) -> Result<Option<Vec<Said>>, SourceError> {
+    ) -> Result<Option<Delegated<'_, Visit<'_>>>, SourceError> {
         let failed = |error: Error| SourceError { reason: error.reason(), text: error.to_string() };
-        let all = self.there.iter().map(|rows| said(rows, work).map_err(failed)).collect::<Result<_, _>>()?;
-        self.here.visit(selection, take)?;
-        Ok(Some(all))
+        let [first, second] = &self.there;
+        let done = vec![
+            Done::Said(said(first, work).map_err(failed)?),
+            Done::Left(visit(PageSource::select(second, selection)?)),
+        ];
+        let selection = selection.clone();
+        let here = move |ways| self.here.visits(&selection, apart, ways);
+        Ok(Some(Delegated { here: Some(Box::new(here)), elsewhere: Box::new(|| Ok(done)) }))
     }
 }
 
@@ -119,7 +124,12 @@ impl PageSource for Keeps {
         Ok(Box::new(std::iter::empty()))
     }
 
-    fn delegate(&self, _: &LogSelection, work: &[u8], _: bool, _: Take<'_>) -> Result<Option<Vec<Said>>, SourceError> {
+    fn delegate(
+        &self,
+        _: &LogSelection,
+        _: bool,
+        work: &[u8],
+    ) -> Result<Option<Delegated<'_, Visit<'_>>>, SourceError> {
         *self.0.borrow_mut() = work.to_vec();
         Ok(None)
     }
@@ -152,8 +162,9 @@ proptest! {
                 Ok(Box::new(std::iter::empty()))
             }
 
-            fn delegate(&self, _: &LogSelection, _: &[u8], _: bool, _: Take<'_>) -> Result<Option<Vec<Said>>, SourceError> {
-                Ok(Some(vec![Said { messages: vec![self.0.clone()], ..Said::default() }]))
+            fn delegate(&self, _: &LogSelection, _: bool, _: &[u8]) -> Result<Option<Delegated<'_, Visit<'_>>>, SourceError> {
+                let done = vec![Done::Said(Said { messages: vec![self.0.clone()], ..Said::default() })];
+                Ok(Some(Delegated { here: None, elsewhere: Box::new(|| Ok(done)) }))
             }
         }
         let expr = parse(&text).expect("a query");
@@ -179,7 +190,8 @@ proptest! {
             }
         }
         let got = range(&source, &expr, times[0], times[7], step * SECOND, &options);
-        let there = range(&shared(&rows), &expr, times[0], times[7], step * SECOND, &options);
+        let lending = Options { spare: Arc::new(|| Some(Box::new(()))), ..Options::default() };
+        let there = range(&shared(&rows), &expr, times[0], times[7], step * SECOND, &lending);
         match (&got, there) {
             (Ok(got), Ok(there)) => prop_assert_eq!(differ(&points(there), &points(got.clone())), None, "elsewhere: {}", text),
             (Err(_), Err(_)) => {}

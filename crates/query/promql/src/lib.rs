@@ -24,7 +24,7 @@ pub use ast::Expr;
 pub use engine::{fold, instant, range};
 pub use error::ParseError;
 pub use eval::{EvalError, value::Answer};
-pub use options::{Options, Spare};
+pub use options::Options;
 pub use parse::{parse, parse_selector};
 pub use reach::reach;
 pub use tally::Tally;

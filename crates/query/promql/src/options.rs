@@ -1,6 +1,7 @@
 //! How queries are evaluated.
 
 use crate::tally::Tally;
+use eval::threads::Spare;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// What an evaluation may do and cost. The default is what Prometheus does by default.
@@ -30,9 +31,6 @@ pub struct Options {
     /// Asked now and then; true ends the query.
     pub cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
-
-/// See [`Options::spare`].
-pub type Spare = dyn Fn() -> Option<Box<dyn Send>> + Send + Sync;
 
 impl Default for Options {
     fn default() -> Options {

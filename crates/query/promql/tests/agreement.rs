@@ -8,10 +8,11 @@ mod random;
 
 use eval::{
     source::{SeriesIter, SeriesSource, SourceError},
+    threads::Spare,
     value::{SampleValue, Value},
 };
 use model::{Labels, Matcher, Series, TimeRange, labels::METRIC_NAME};
-use ouro_promql::{Options, Spare, instant, parse, print::pretty, range, reach};
+use ouro_promql::{Options, instant, parse, print::pretty, range, reach};
 use proptest::prelude::*;
 use std::{
     cell::Cell,

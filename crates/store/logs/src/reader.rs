@@ -10,7 +10,7 @@ mod search;
 use crate::error::Error;
 use crate::filter::{Probes, Verdict};
 use crate::frame;
-use crate::index::{FILTERS, INDEX, Index};
+use crate::index::{FILTERS, Group, INDEX, Index};
 use crate::rows::Rows;
 use crate::selection::{Quota, Selection};
 use block::Sections;
@@ -61,6 +61,23 @@ impl Reader {
     /// The selected rows in the order in which they lie: row group by row group, one page a stream and page of the format.
     pub fn pages(&self, selection: &Selection) -> Pages {
         self.select(selection, (0..self.0.index.groups.len()).collect(), None)
+    }
+
+    /// The selected rows of some row groups, as `pages` gives them.
+    pub fn pages_of(&self, selection: &Selection, groups: Range<usize>) -> Pages {
+        let groups = groups.start..groups.end.min(self.0.index.groups.len());
+        self.select(selection, groups.collect(), None)
+    }
+
+    /// How many rows each row group may have for a selection, for all that the index says.
+    pub fn weigh(&self, selection: &Selection) -> Vec<u64> {
+        let wanted = self.wanted(&selection.matchers);
+        let of = |group: &Group| {
+            let runs =
+                group.runs.iter().filter(|run| wanted[run.stream as usize] && run.times.overlaps(selection.range));
+            runs.map(|run| u64::from(run.rows)).sum()
+        };
+        self.0.index.groups.iter().map(of).collect()
     }
 
     pub(crate) fn index(&self) -> &Index {

@@ -2,14 +2,14 @@
 
 use super::visit;
 use block::MemorySections;
-use eval::source::{LogSelection, PageIter, PageSource, Rows, SourceError, Take};
+use eval::source::{LogSelection, PageIter, PageSource, Rows, SourceError, Take, Visit};
 use eval::value::{SampleValue, Value};
 use logql::Options;
 use logs::{Head, Payload, Reader, Selection};
 use model::{BatchId, ByteSize, TenantId, TimeRange};
 use proptest::prelude::*;
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::batch::{Format, Header, StreamHeader};
 
 const SECOND: i64 = 1_000_000_000;
@@ -58,7 +58,7 @@ fn part(lines: &[(&str, i64, String)]) -> Reader {
 struct Lines<'r>(&'r Reader);
 
 /// Gives columns, too, and counts the rows that it gives so.
-struct Apart<'r>(&'r Reader, Cell<usize>);
+struct Apart<'r>(&'r Reader, AtomicUsize);
 
 fn selection(selection: &LogSelection) -> Selection {
     let LogSelection { matchers, range, contains, lines, .. } = selection.clone();
@@ -76,14 +76,18 @@ impl PageSource for Apart<'_> {
         Ok(Box::new(self.0.pages(&selection(wanted)).map(|page| Ok(page.expect("a page")))))
     }
 
-    fn visit(&self, wanted: &LogSelection, take: Take<'_>) -> Result<(), SourceError> {
-        let mut count = |rows: Rows<'_>| {
-            if let Rows::Shredded(part) = &rows {
-                self.1.set(self.1.get() + part.times().len());
-            }
-            take(rows)
-        };
-        visit(self.0, &selection(wanted), 0, &mut count).map(|_| ()).map_err(super::failed)
+    fn visits(&self, wanted: &LogSelection, _: bool, _: usize) -> Result<Vec<Visit<'_>>, SourceError> {
+        let pages = self.0.pages(&selection(wanted));
+        let run = Box::new(|take: Take<'_>| {
+            let mut count = |rows: Rows<'_>| {
+                if let Rows::Shredded(part) = &rows {
+                    self.1.fetch_add(part.times().len(), Relaxed);
+                }
+                take(rows)
+            };
+            visit(pages, 0, &mut count).map(|_| ()).map_err(super::failed)
+        });
+        Ok(vec![run])
     }
 }
 
@@ -161,7 +165,7 @@ proptest! {
         let labels = [r#"{app="a"}"#, r#"{app="a", pod="p"}"#, r#"{app="b", took="9"}"#, r#"{app="c", status="s"}"#];
         let lines: Vec<_> = (0..).zip(lines).map(|(at, (stream, time, line))| (labels[stream], time * SECOND + at, line)).collect();
         let reader = part(&lines);
-        let apart = Apart(&reader, Cell::new(0));
+        let apart = Apart(&reader, AtomicUsize::new(0));
         for query in QUERIES {
             let expr = logql::parse(query).expect(query);
             let options = Options::default();
@@ -172,6 +176,6 @@ proptest! {
             };
             prop_assert_eq!(ask(&apart), ask(&Lines(&reader)), "{}", query);
         }
-        prop_assert!(apart.1.get() > 0, "no rows were taken apart");
+        prop_assert!(apart.1.load(Relaxed) > 0, "no rows were taken apart");
     }
 }

@@ -22,6 +22,7 @@ use random_logs::{Row, SECOND, STREAMS};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::batch::{Format, Header, StreamHeader};
 use wire::protobuf::{put_bytes, put_double, put_uint};
 use world::{RUNTIME, World, tenant};
@@ -250,13 +251,13 @@ fn one_place(rows: &[Row]) -> Memory {
 }
 
 /// Counts the pages and lines that a query takes.
-struct Counting(TenantRows, Cell<(usize, usize)>);
+struct Counting(TenantRows, AtomicUsize, AtomicUsize);
 
 impl PageSource for Counting {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
         Ok(Box::new(PageSource::select(&self.0, selection)?.inspect(|page| {
-            let (pages, lines) = self.1.get();
-            self.1.set((pages + 1, lines + page.as_ref().map_or(0, |page| page.len())));
+            self.1.fetch_add(1, Relaxed);
+            self.2.fetch_add(page.as_ref().map_or(0, |page| page.len()), Relaxed);
         })))
     }
 }
@@ -280,14 +281,14 @@ fn what_cannot_be_among_the_wanted_lines_is_not_read() {
     let _within = RUNTIME.enter();
     let expr = logql::parse(r#"{app="api"} | json | status >= 500"#).expect("a query");
     for order in [Order::Backward, Order::Forward] {
-        let source = Counting(world.rows(), Cell::default());
+        let source = Counting(world.rows(), AtomicUsize::default(), AtomicUsize::default());
         let found = logql::entries(&source, &expr, 0, i64::MAX, 10, order, &logql::Options::default());
         let mut times: Vec<i64> = found.expect("lines").iter().flat_map(|s| &s.entries).map(|e| e.time_ns).collect();
         times.sort();
         let first = if order == Order::Backward { 20 * 90 + 9 - 18 } else { 1 };
         assert_eq!(times, (0..10).map(|at| (first + at * 2) * SECOND).collect::<Vec<_>>(), "{order:?}");
         // Of 2,000 lines in 20 batches. Heads give theirs all the same: 200.
-        let (pages, lines) = source.1.get();
+        let (pages, lines) = (source.1.into_inner(), source.2.into_inner());
         assert!(lines <= 250 && pages <= 10, "{order:?}: {lines} lines in {pages} pages");
     }
 }
@@ -504,12 +505,15 @@ proptest! {
         (numbers, lines) in (prop::collection::vec(random_logs::metric(), 6), prop::collection::vec(random_logs::log(), 4)),
         shards in 1..4u32,
         mut chance in chance(),
+        works in prop::collection::vec(any::<bool>(), 0..3),
         (start, step, limit, newest) in (0..40i64, 1..20i64, 1..100usize, any::<bool>()),
     ) {
         let world = World::new(Signal::Logs, shards);
         spread_lines(&world, shards, &all, &mut chance);
         let _within = RUNTIME.enter();
-        let (options, everywhere, one_place) = (logql::Options::default(), world.rows(), one_place(&all));
+        world.add_queriers(&works);
+        let options = logql::Options { spare: Arc::new(|| Some(Box::new(()))), ..logql::Options::default() };
+        let (everywhere, one_place) = (world.rows(), one_place(&all));
         let (start, end, step) = (start * SECOND, (start + 8 * step) * SECOND, step * SECOND);
         for text in &numbers {
             let expr = logql::parse(text).expect("a query");
@@ -521,6 +525,10 @@ proptest! {
             let expr = logql::parse(text).expect("a query");
             let ask = |source: &dyn PageSource| logql::entries(source, &expr, start, end, limit, order, &options);
             prop_assert_eq!(ask(&everywhere), ask(&one_place), "{}", text);
+        }
+        let (asked, failed) = world.sliced();
+        if works.iter().all(|works| *works) {
+            prop_assert_eq!(failed, 0, "of {}", asked);
         }
     }
 }

@@ -103,6 +103,15 @@ impl Accumulator {
         None
     }
 
+    /// Takes so many rows for the steps `first..=last`, in whose place nothing but their number is wanted.
+    pub(super) fn count(&mut self, rows: usize, (first, last): (usize, usize)) {
+        debug_assert!(matches!(self, Accumulator::Whole { sums, .. } if sums.is_empty()));
+        if let Accumulator::Whole { counts, .. } = self {
+            counts[first] += rows as i64;
+            counts[last + 1] -= rows as i64;
+        }
+    }
+
     /// Whether one of unknown origin is one of this aggregation and so many steps.
     pub(super) fn fits(&self, aggregation: &RangeAggregation, steps: usize) -> bool {
         let like = Accumulator::new(aggregation, steps);

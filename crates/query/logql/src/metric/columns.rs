@@ -1,13 +1,13 @@
 //! Range aggregations over rows that are kept taken apart: only the columns of the labels that matter are read, and the
 //! stages run once for each combination of their values.
 
-use super::Evaluation;
-use super::samples::{Sampler, SeriesSet, unwrapped};
+use super::counting::{Counting, SeriesSet};
+use super::samples::{Sampler, unwrapped};
 use crate::error::Error;
 use crate::fields::{Fields, Parser};
 use crate::row::Row;
 use eval::source::{Checked, Shredded};
-use model::{Coded, Labels, TimeRange};
+use model::{Coded, Labels};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -58,19 +58,18 @@ enum Samples {
     Texts(Rc<Coded>, Vec<Option<f64>>),
 }
 
-impl Evaluation<'_> {
+impl Counting<'_> {
     /// Takes the rows of a part.
     pub(super) fn take_columns(
         &self,
         part: &mut dyn Shredded,
-        sampler: &Sampler<'_>,
-        times: TimeRange,
         known: &mut Known,
         set: &mut SeriesSet,
     ) -> Result<(), Error> {
+        let sampler = self.sampler;
         let Some(parser) = sampler.pipeline.parser() else {
             let all: Vec<usize> = (0..part.times().len()).collect();
-            return self.take_page(&part.lines(&all)?, sampler, times, set);
+            return self.take_page(&part.lines(&all)?, set);
         };
         known.turn_to(part.group());
         let mut lines = Vec::new();
@@ -82,7 +81,7 @@ impl Evaluation<'_> {
             match known.fields(part, shape, parser, sampler)? {
                 Some(fields) => {
                     let block = Block::read(part, &fields, sampler, &mut coded)?;
-                    self.take_block(&*part, shape, &block, sampler, times, known, set, &mut lines)?;
+                    self.take_block(&*part, shape, &block, known, set, &mut lines)?;
                 }
                 None => {
                     lines.extend(part.shapes().iter().enumerate().filter(|(_, s)| **s == shape).map(|(row, _)| row))
@@ -93,18 +92,15 @@ impl Evaluation<'_> {
             return Ok(());
         }
         lines.sort_unstable();
-        self.take_page(&part.lines(&lines)?, sampler, times, set)
+        self.take_page(&part.lines(&lines)?, set)
     }
 
     /// Takes the rows of one shape; `lines` gets those whose lines have to be read.
-    #[allow(clippy::too_many_arguments)] // a loop, cut out of the one above
     fn take_block(
         &self,
         part: &dyn Shredded,
         shape: u32,
         block: &Block<'_>,
-        sampler: &Sampler<'_>,
-        times: TimeRange,
         known: &mut Known,
         set: &mut SeriesSet,
         lines: &mut Vec<usize>,
@@ -112,16 +108,16 @@ impl Evaluation<'_> {
         let stream = known.stream(part.labels());
         let labels: Vec<(&str, &str)> = part.labels().iter().collect();
         let mut table = vec![Outcome::Unknown; block.combinations()];
-        let mut steps = self.windows(sampler.aggregation);
+        let mut steps = self.windows();
         for (row, (time, of)) in part.times().iter().zip(part.shapes()).enumerate() {
-            if *of != shape || !times.contains(*time) {
+            if *of != shape || !self.times.contains(*time) {
                 continue;
             }
             let Some(window) = steps.of(*time) else { continue };
             let place = block.place(row).filter(|place| *place < table.len());
             let mut outcome = place.map_or(Outcome::Unknown, |place| table[place]);
             if outcome == Outcome::Unknown {
-                outcome = self.outcome(block, row, *time, &labels, stream, sampler, known, set)?;
+                outcome = self.outcome(block, row, *time, &labels, stream, known, set)?;
                 if let Some(place) = place {
                     table[place] = outcome;
                 }
@@ -132,7 +128,7 @@ impl Evaluation<'_> {
                 Outcome::Counts(series, value) => match block.sample(row, value) {
                     Some(value) => {
                         if let Some(bytes) = set.add(series, *time, value, window) {
-                            self.budget.charge(bytes)?;
+                            self.charge(bytes, set)?;
                         }
                     }
                     None => lines.push(row),
@@ -151,10 +147,10 @@ impl Evaluation<'_> {
         time: i64,
         labels: &[(&str, &str)],
         stream: u32,
-        sampler: &Sampler<'_>,
         known: &mut Known,
         set: &mut SeriesSet,
     ) -> Result<Outcome, Error> {
+        let sampler = self.sampler;
         block.write_key(row, stream, &mut known.key);
         if let Some(outcome) = known.outcomes.get(&known.key) {
             return Ok(*outcome);
@@ -177,7 +173,7 @@ impl Evaluation<'_> {
         }
         let outcome = match sampler.sample_parsed(&mut parsed, block.samples.is_none())? {
             None => Outcome::Gone,
-            Some(value) => Outcome::Counts(self.series(sampler, &parsed, set)?, value),
+            Some(value) => Outcome::Counts(self.series(&parsed, set)?, value),
         };
         if known.outcomes.len() >= REMEMBERED {
             known.outcomes.clear();

@@ -3,7 +3,8 @@
 
 use super::Evaluation;
 use super::accumulate::Accumulator;
-use super::samples::{Sampler, SeriesSet};
+use super::counting::{Counting, SeriesSet};
+use super::samples::Sampler;
 use crate::ast::{Expr, Grouping, Metric};
 use crate::error::Error;
 use crate::options::Options;
@@ -40,18 +41,18 @@ impl Evaluation<'_> {
         let task = Task { query, pushed: sampler.pushed.cloned(), grid: self.grid, max_series, now };
         is_same.then(|| postcard::to_stdvec(&task).ok()).flatten()
     }
+}
 
+impl Counting<'_> {
     /// Takes what another one counted.
-    pub(super) fn hear(&self, mut part: &[u8], sampler: &Sampler<'_>, set: &mut SeriesSet) -> Result<(), Error> {
+    pub(super) fn hear(&self, mut part: &[u8], set: &mut SeriesSet) -> Result<(), Error> {
         while !part.is_empty() {
             let ((labels, other), rest): ((Labels, Accumulator), _) =
                 postcard::take_from_bytes(part).map_err(strange)?;
-            if !other.fits(sampler.aggregation, self.grid.steps) {
+            if !other.fits(self.sampler.aggregation, self.grid.steps) {
                 return Err(strange("another aggregation or number of steps"));
             }
-            let pairs: Vec<(&str, &str)> = labels.iter().collect();
-            let series = self.series_of(&pairs, sampler.aggregation, set)?;
-            self.budget.charge(set.series[series].1.merge(other))?;
+            self.add_series(&labels, other, set)?;
             part = rest;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! A source over rows in memory.
 
-use eval::source::{LogSelection, PageIter, PageSource, SourceError};
+use eval::source::{LogSelection, PageIter, PageSource, SourceError, Visit, visit};
 use model::{Labels, LogPage, Matcher};
 use std::collections::BTreeMap;
 
@@ -31,5 +31,11 @@ impl PageSource for Memory {
     fn select(&self, selection: &LogSelection) -> Result<PageIter<'_>, SourceError> {
         let matchers = selection.matchers.clone();
         Ok(Box::new(self.0.iter().filter(move |page| Matcher::all(&matchers, &page.labels)).cloned().map(Ok)))
+    }
+
+    fn visits(&self, selection: &LogSelection, _: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
+        let pages: Vec<_> = self.select(selection)?.collect();
+        let runs = pages.chunks(pages.len().div_ceil(ways).max(1));
+        Ok(runs.map(|run| visit(Box::new(run.to_vec().into_iter()))).collect())
     }
 }

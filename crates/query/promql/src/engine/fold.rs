@@ -121,7 +121,7 @@ impl Engine<'_> {
         }
         for done in (delegated.elsewhere)()? {
             match done {
-                Done::Said(messages) => said.extend(messages),
+                Done::Said(part) => said.extend(part.messages),
                 Done::Left(run) => states.extend(self.on_runs(|_| Ok(vec![run]), evaluate)?),
             }
         }

@@ -11,13 +11,11 @@ use eval::{
     budget::Budget,
     column::{Column, Grid},
     source::{SeriesIter, SeriesSource, SourceError},
+    threads::on_runs,
     value::Warnings,
 };
 use model::{Matcher, TimeRange};
-use std::{cell::Cell, panic::resume_unwind, thread};
-
-/// One query takes no more threads than this beside its own.
-const MOST_THREADS: usize = 15;
+use std::cell::Cell;
 
 /// A run of the series of the only selector there is, for the engine of one thread.
 struct Run<'s>(Cell<Option<SeriesIter<'s>>>);
@@ -94,19 +92,9 @@ impl Engine<'_> {
         split: impl FnOnce(usize) -> Result<Vec<SeriesIter<'s>>, SourceError>,
         evaluate: impl Fn(&Engine<'_>) -> Result<T, EvalError> + Sync,
     ) -> Result<Vec<T>, EvalError> {
-        let evaluate = &evaluate;
-        let mut threads: Vec<_> = std::iter::from_fn(|| (self.options.spare)()).take(MOST_THREADS).collect();
-        let mut runs = split(1 + threads.len())?.into_iter();
-        let Some(first) = runs.next() else { return Ok(Vec::new()) };
-        threads.truncate(runs.len());
         let Engine { root, options, query, lookback, budget, .. } = *self;
         let common = Common { root, options, query, lookback, budget, hints: self.hints.get() };
-        let outcomes: Vec<_> = thread::scope(|scope| {
-            let others: Vec<_> = runs.map(|run| scope.spawn(move || common.on(run, evaluate))).collect();
-            let first = common.on(first, evaluate);
-            let others = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            std::iter::once(first).chain(others).collect()
-        });
+        let outcomes = on_runs(&*options.spare, split, |run| common.on(run, &evaluate))?;
         let mut states = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             let (state, (remarks, warnings)) = outcome?;

@@ -1,6 +1,6 @@
 //! A source of which some series are with others, who compute their parts of queries.
 
-use eval::source::{Delegated, Done, SeriesIter, SeriesSource, SourceError};
+use eval::source::{Delegated, Done, Said, SeriesIter, SeriesSource, SourceError};
 use model::{Matcher, Series, TimeRange};
 use ouro_promql::{EvalError, Options, fold};
 
@@ -42,9 +42,9 @@ impl SeriesSource for Elsewhere<'_> {
             parts[at % 3].push(series?);
         }
         let [first, second, left] = parts;
-        let said = |part| said(part, work).map(Done::Said);
+        let said = |part| said(part, work).map(|messages| Done::Said(Said { messages, ..Said::default() }));
         let failed = |error: EvalError| SourceError { reason: error.reason(), text: error.to_string() };
-        let done = vec![
+        let done: Vec<Done<SeriesIter<'_>>> = vec![
             said(first).map_err(failed)?,
             Done::Left(Box::new(left.into_iter().map(Ok))),
             said(second).map_err(failed)?,

@@ -151,6 +151,7 @@ pub fn options(context: &Context) -> logql::Options {
     logql::Options {
         max_memory: context.limits.query_memory.as_usize(),
         cancelled: context.cancelled.clone(),
+        spare: context.spare.clone(),
         now: now_ns(),
         ..logql::Options::default()
     }

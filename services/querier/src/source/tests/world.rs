@@ -120,7 +120,7 @@ impl World {
             catalog: CatalogCopy::new(directory.clone(), settings.catalog_age),
             segments: Segments::new(Ranges::new(store.clone(), &settings, Arc::default()), settings.open_segments),
             peers: Arc::default(),
-            slices: Default::default(),
+            others: Default::default(),
         };
         World { signal, ingesters, store, directory, parts: Arc::new(parts), _folder: folder }
     }
@@ -147,12 +147,12 @@ impl World {
 
     /// How many parts of queries the leaders did.
     pub fn folded(&self) -> u64 {
-        self.parts.slices.folded.load(Relaxed)
+        self.parts.others.folded.load(Relaxed)
     }
 
     /// How many parts of queries others were asked for, and how many of those they did not do.
     pub fn sliced(&self) -> (u64, u64) {
-        let counts = &self.parts.slices;
+        let counts = &self.parts.others;
         (counts.asked.load(Relaxed), counts.taken_back.load(Relaxed))
     }
 
