@@ -83,6 +83,9 @@ impl Head for LogsHead {
         }
     }
 
+    // They go through it.
+    const ROWS_LIMIT: &str = "limits.query_bytes";
+
     fn select(view: &logs::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
         let Question { tenant, what, matchers, range, contains, limit, newest, after, .. } = question;
         let selection =
@@ -91,15 +94,16 @@ impl Head for LogsHead {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
             v1::What::Rows => {
                 let selection = selection();
-                let pages = match (limit, newest) {
+                let mut pages = match (limit, newest) {
                     (None, _) => view.pages(tenant, &selection),
                     (Some(limit), false) => view.oldest(tenant, &selection, *limit),
                     (Some(limit), true) => view.newest(tenant, &selection, *limit),
                 };
-                for page in pages {
+                while let Some(page) = pages.next() {
                     let page = page?;
                     let size = page.size();
-                    if !emit(Reply::Logs(rows::log_rows(page)), size) {
+                    let page = v1::LogRows { reach: pages.reach(), ..rows::log_rows(page) };
+                    if !emit(Reply::Logs(page), size) {
                         return Ok(());
                     }
                 }

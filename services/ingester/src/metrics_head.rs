@@ -91,6 +91,9 @@ impl Head for MetricsHead {
         Stats { rows: stats.rows, raw_bytes: stats.raw_bytes, memory_bytes: stats.memory_bytes, series: stats.series }
     }
 
+    // It holds them.
+    const ROWS_LIMIT: &str = "limits.query_memory";
+
     fn select(view: &metrics::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error> {
         let Question { tenant, what, matchers, range, .. } = question;
         match what {

@@ -87,17 +87,19 @@ fn answer<H: Head>(
     };
     let result = H::select(view, question, means, &mut emit);
     let status = match result {
-        _ if over => too_much(question.max_bytes),
+        _ if over => {
+            too_much(question, if question.what == v1::What::Rows { H::ROWS_LIMIT } else { "limits.query_memory" })
+        }
         Err(error) => status::grpc(error.reason(), error.to_string()),
         Ok(()) => return,
     };
     send(Err(status));
 }
 
-fn too_much(max_bytes: u64) -> Status {
+fn too_much(question: &Question, limit: &str) -> Status {
     let text = format!(
-        "the query reads more than {} of recent rows (limits.query_memory): narrow its labels or its time range",
-        ByteSize(max_bytes)
+        "the query reads more than {} of recent rows ({limit}): narrow its labels or its time range",
+        ByteSize(question.max_bytes)
     );
     status::grpc(model::Reason::Unprocessable, text)
 }

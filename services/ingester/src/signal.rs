@@ -39,6 +39,9 @@ pub trait Head: Send + Sync + Sized + 'static {
 
     fn stats(&self) -> Stats;
 
+    /// The limit that a querier has for bytes of rows.
+    const ROWS_LIMIT: &str;
+
     /// Gives what was asked for, message by message, until `emit` says no.
     fn select(view: &Self::View, question: &Question, means: &Means, emit: Emit<'_>) -> Result<(), Error>;
 }

@@ -60,7 +60,7 @@ pub async fn run<T: Send + 'static>(
     let flag = gone.0.clone();
     let cancelled: Arc<dyn Fn() -> bool + Send + Sync> =
         Arc::new(move || flag.load(Ordering::Relaxed) || Instant::now() > deadline);
-    let reading = Reading::new(limits.query_memory, cancelled.clone());
+    let reading = Reading::new(limits.query_memory, limits.query_bytes, cancelled.clone());
     let partials: Vec<Arc<Partial>> = admitted.iter().map(|_| Arc::new(Partial::new(asked.whole))).collect();
     let rows = admitted.iter().zip(&partials).map(|(admitted, partial)| TenantRows {
         parts: inner.parts.clone(),

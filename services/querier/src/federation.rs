@@ -82,6 +82,7 @@ pub fn combined(admitted: &[Admitted<Read>]) -> Arc<Limits> {
     let mut limits = (**first.limits()).clone();
     for other in all() {
         limits.query_memory = limits.query_memory.min(other.query_memory);
+        limits.query_bytes = limits.query_bytes.min(other.query_bytes);
         limits.query_timeout = limits.query_timeout.min(other.query_timeout);
         limits.max_query_range = limits.max_query_range.into_iter().chain(other.max_query_range).min();
         limits.max_log_rows = limits.max_log_rows.min(other.max_log_rows);

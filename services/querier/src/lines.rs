@@ -31,11 +31,13 @@ impl Parts {
         tenant: &TenantId,
         objects: &[String],
         selection: &logs::Selection,
+        reading: &Arc<Reading>,
     ) -> Result<Vec<Piece>, QueryError> {
         let mut pieces = Vec::with_capacity(objects.len());
         for name in objects {
+            reading.check()?;
             if let Some(reader) = self.segments.logs(name, tenant)? {
-                pieces.extend(Piece::of(name, reader, selection));
+                pieces.extend(Piece::of(name, reader.through(|sections| reading.of(sections)), selection));
             }
         }
         Ok(pieces)
@@ -51,7 +53,10 @@ impl TenantRows {
         // Without a limit, heads give what comes first in that order first.
         let in_order = |limit: Option<usize>| limit.or(horizon.as_ref().map(|_| usize::MAX));
         let question = self.question(What::Rows, matchers, range);
-        let question = Question { signal: Signal::Logs, contains, limit: in_order(*limit), newest, ..question };
+        // They go through, and are not held.
+        let max_bytes = self.reading.left();
+        let question =
+            Question { signal: Signal::Logs, contains, limit: in_order(*limit), newest, max_bytes, ..question };
         let mut snapshot = self.snapshot(&question)?;
         let mut limit = *limit;
         if limit.is_some() && snapshot.hidden.may_touch(matchers) {
@@ -86,6 +91,7 @@ impl TenantRows {
         let Some(reader) = self.parts.segments.logs(name, &self.tenant)? else {
             return Ok(Box::new(std::iter::empty()));
         };
+        let reader = reader.through(|sections| self.reading.of(sections));
         let pages = match (limit, order, horizon) {
             (None, _, None) => reader.pages(wanted),
             (None, _, Some(horizon)) => reader.within(wanted, horizon),
@@ -125,6 +131,7 @@ impl TenantRows {
                 max_time: range.max,
                 work: Bytes::copy_from_slice(work),
                 max_bytes: self.reading.limit(),
+                max_read: self.reading.left(),
             };
             others.ask(self, name, part, ask(link, request, self.reading.clone()));
         }
@@ -150,7 +157,7 @@ impl PageSource for TenantRows {
         let times: Vec<TimeRange> = snapshot.objects.iter().map(|name| snapshot.times(name, &self.tenant)).collect();
         let objects = snapshot.objects.into_iter().zip(times);
         let telling = self.telling(wanted.clone(), snapshot.hidden, false);
-        let heads = pages_of_heads(snapshot.heads);
+        let heads = pages_of_heads(snapshot.heads, horizon.clone());
         let segments = objects.flat_map(move |(name, times)| {
             if horizon.as_ref().is_some_and(|horizon| !horizon.clip(wanted.range).overlaps(times)) {
                 return Box::new(std::iter::empty()) as PageIter<'_>;
@@ -173,10 +180,10 @@ impl PageSource for TenantRows {
     fn visits(&self, selection: &LogSelection, apart: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
         let all = LogSelection { limit: None, horizon: None, ..selection.clone() };
         let (snapshot, wanted, _) = self.log_rows(&all)?;
-        let pieces = self.parts.pieces(&self.tenant, &snapshot.objects, &wanted)?;
+        let pieces = self.parts.pieces(&self.tenant, &snapshot.objects, &wanted, &self.reading)?;
         let telling = self.telling(wanted, snapshot.hidden, apart);
         let mut runs = runs(pieces, ways.saturating_sub(1).max(1), &telling);
-        runs.push(visit(telling.told(pages_of_heads(snapshot.heads))));
+        runs.push(visit(telling.told(pages_of_heads(snapshot.heads, None))));
         Ok(runs)
     }
 
@@ -193,7 +200,7 @@ impl PageSource for TenantRows {
         let folded = self.reading.during(self.folded_lines(&selection.matchers, range, work));
         let Some((said, snapshot)) = self.runtime.block_on(folded)? else { return Ok(None) };
         let wanted = self.wanted(selection, &snapshot.hidden);
-        let pieces = self.parts.pieces(&self.tenant, &snapshot.objects, &wanted)?;
+        let pieces = self.parts.pieces(&self.tenant, &snapshot.objects, &wanted, &self.reading)?;
         let (own, others) = self.shared(pieces, range, work);
         let telling = self.telling(wanted, snapshot.hidden, apart);
         let left = telling.clone();
@@ -207,11 +214,27 @@ impl PageSource for TenantRows {
     }
 }
 
-fn pages_of_heads<'a>(heads: HeadReplies) -> PageIter<'a> {
-    Box::new(heads.filter_map(|reply| match reply {
-        Ok(Reply::Logs(message)) => Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into())),
-        Ok(_) => None,
-        Err(error) => Some(Err(error.into())),
+/// The pages of heads, of each until all that it would give next is beyond the horizon.
+fn pages_of_heads<'a>(mut heads: HeadReplies, horizon: Option<Horizon>) -> PageIter<'a> {
+    let is_beyond = move |reach: Option<i64>| match (&horizon, reach) {
+        (Some(horizon), Some(reach)) if horizon.is_of_newest() => {
+            horizon.clip(TimeRange::new(i64::MIN, reach)).is_empty()
+        }
+        (Some(horizon), Some(reach)) => horizon.clip(TimeRange::new(reach, i64::MAX)).is_empty(),
+        _ => false,
+    };
+    Box::new(std::iter::from_fn(move || {
+        loop {
+            match heads.next()? {
+                Ok(Reply::Logs(message)) if is_beyond(message.reach) => heads.leave(),
+                Ok(Reply::Logs(message)) => {
+                    heads.came(message.text.len() + message.metadata.iter().map(Bytes::len).sum::<usize>());
+                    return Some(rows::read_log_rows(message).map_err(|e| QueryError::from(e).into()));
+                }
+                Ok(_) => {}
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
     }))
 }
 
@@ -235,7 +258,7 @@ impl PageSource for Asked<'_> {
         let wanted = logs::Selection { matchers, range: range.intersect(self.range), contains, lines };
         let mut pieces = Vec::with_capacity(self.pieces.len());
         for v1::Piece { object, from, before } in &self.pieces {
-            let found = self.parts.pieces(&self.tenant, std::slice::from_ref(object), &wanted)?;
+            let found = self.parts.pieces(&self.tenant, std::slice::from_ref(object), &wanted, &self.reading)?;
             pieces.extend(found.into_iter().filter_map(|piece| piece.within(*from as usize..*before as usize)));
         }
         let telling = Telling { selection: wanted, hidden: Arc::default(), apart, levels: None };
@@ -258,15 +281,15 @@ impl Querier {
             tenant,
             pieces: request.pieces,
             range: TimeRange::new(request.min_time, request.max_time),
-            reading: Reading::new(ByteSize(request.max_bytes), cancelled.clone()),
+            reading: Reading::new(ByteSize(request.max_bytes), ByteSize(request.max_read), cancelled.clone()),
             looked: Looked::default(),
         };
         let max_memory = usize::try_from(request.max_bytes).unwrap_or(usize::MAX);
         let spare = self.inner.compute.lender();
         let options = Options { max_memory, cancelled, spare, ..Options::default() };
         logql::fold(&source, &request.work, &options, &mut |message| replies.say(message))?;
-        let Asked { looked, .. } = source;
-        let (pages, lines, bytes) = (looked.pages(), looked.lines(), looked.bytes());
-        Ok(replies.send(FoldReply { pages, lines, bytes, ..FoldReply::default() })?)
+        let Asked { looked, reading, .. } = source;
+        let (pages, lines, bytes, read) = (looked.pages(), looked.lines(), looked.bytes(), reading.read());
+        Ok(replies.send(FoldReply { pages, lines, bytes, read, ..FoldReply::default() })?)
     }
 }

@@ -105,8 +105,9 @@ impl<P> Others<P> {
 /// All that one says.
 pub async fn listen(mut replies: Streaming<FoldReply>, reading: &Reading) -> Result<Said, QueryError> {
     let mut said = Said::default();
-    while let Some(FoldReply { said: message, pages, lines, bytes }) = replies.message().await? {
+    while let Some(FoldReply { said: message, pages, lines, bytes, read }) = replies.message().await? {
         reading.keep(message.len())?;
+        reading.count(read);
         if !message.is_empty() {
             said.messages.push(message.into());
         }

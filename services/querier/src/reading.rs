@@ -1,7 +1,10 @@
-//! What one query holds of what it reads, and whether anybody still waits for it.
+//! What one query reads, what it holds of that, and whether anybody still waits for it.
 
 use crate::error::QueryError;
+use block::Sections;
+use bytes::Bytes;
 use model::{ByteSize, Reason};
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,12 +17,16 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct Reading {
     limit: ByteSize,
     used: AtomicU64,
+    /// The most bytes that it may read, and how many it has.
+    most: ByteSize,
+    read: AtomicU64,
     cancelled: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Reading {
-    pub fn new(limit: ByteSize, cancelled: Arc<dyn Fn() -> bool + Send + Sync>) -> Arc<Reading> {
-        Arc::new(Reading { limit, used: AtomicU64::new(0), cancelled })
+    /// For a query that may hold `limit` bytes and read `most`.
+    pub fn new(limit: ByteSize, most: ByteSize, cancelled: Arc<dyn Fn() -> bool + Send + Sync>) -> Arc<Reading> {
+        Arc::new(Reading { limit, used: AtomicU64::new(0), most, read: AtomicU64::new(0), cancelled })
     }
 
     /// The most bytes that may be held.
@@ -33,12 +40,40 @@ impl Reading {
         self.used.load(Relaxed)
     }
 
+    /// The bytes that were read.
+    pub fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    /// The bytes that may still be read.
+    pub fn left(&self) -> u64 {
+        self.most.0.saturating_sub(self.read())
+    }
+
+    /// Bytes were read, here or by others for this query.
+    pub fn count(&self, bytes: u64) {
+        self.read.fetch_add(bytes, Relaxed);
+    }
+
     /// An error once the query should end.
     pub fn check(&self) -> Result<(), QueryError> {
-        match (self.cancelled)() {
-            true => Err(QueryError::new(Reason::Timeout, "the query was cancelled or took longer than its deadline")),
-            false => Ok(()),
+        if (self.cancelled)() {
+            return Err(QueryError::new(Reason::Timeout, "the query was cancelled or took longer than its deadline"));
         }
+        if self.read() > self.most.0 {
+            let text = format!(
+                "the query reads more than {} of segments, blocks and recent lines (limits.query_bytes): narrow its selectors or \
+                 its time range",
+                self.most
+            );
+            return Err(QueryError::new(Reason::Unprocessable, text));
+        }
+        Ok(())
+    }
+
+    /// Counts what is read of a part for this query.
+    pub fn of(self: &Arc<Reading>, sections: Arc<dyn Sections>) -> Arc<dyn Sections> {
+        Arc::new(Counted { sections, reading: self.clone() })
     }
 
     /// Waits for others, and ends once the query should.
@@ -93,6 +128,26 @@ impl Reading {
     }
 }
 
+struct Counted {
+    sections: Arc<dyn Sections>,
+    reading: Arc<Reading>,
+}
+
+impl Sections for Counted {
+    fn read(&self, kind: u8, range: Range<u64>) -> Result<Bytes, block::Error> {
+        self.reading.count(range.end.saturating_sub(range.start));
+        self.sections.read(kind, range)
+    }
+
+    fn len(&self, kind: u8) -> Option<u64> {
+        self.sections.len(kind)
+    }
+
+    fn stride(&self) -> u64 {
+        self.sections.stride()
+    }
+}
+
 /// Bytes that are held as long as this lives.
 pub struct Charge {
     reading: Arc<Reading>,
@@ -104,6 +159,10 @@ impl Charge {
         self.reading.keep(bytes)?;
         self.bytes += bytes as u64;
         Ok(())
+    }
+
+    pub fn reading(&self) -> &Reading {
+        &self.reading
     }
 
     /// For other bytes of the same query.
@@ -146,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded_and_given_back() {
-        let reading = Reading::new(ByteSize(100), Arc::new(|| false));
+        let reading = Reading::new(ByteSize(100), ByteSize(u64::MAX), Arc::new(|| false));
         reading.keep(30).expect("there is room");
         let mut charge = reading.charge();
         charge.add(70).expect("there is room");
@@ -162,7 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_held_grows_and_shrinks() {
-        let reading = Reading::new(ByteSize(100), Arc::new(|| false));
+        let reading = Reading::new(ByteSize(100), ByteSize(u64::MAX), Arc::new(|| false));
         let (mut one, mut other) = (reading.charge(), reading.charge());
         one.set(60).expect("there is room");
         assert!(other.set(41).is_err());
@@ -175,10 +234,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_is_bounded() {
+        let reading = Reading::new(ByteSize(100), ByteSize(1000), Arc::new(|| false));
+        let counted = reading.of(Arc::new(block::MemorySections(vec![(7, Bytes::from(vec![0; 2000]))])));
+        assert_eq!((counted.len(7), counted.len(8)), (Some(2000), None));
+        counted.read(7, 0..900).expect("bytes");
+        assert_eq!((reading.read(), reading.left(), reading.check()), (900, 100, Ok(())));
+        counted.read(7, 900..1001).expect("bytes");
+        let error = reading.check().expect_err("too much");
+        assert_eq!((error.reason, reading.left()), (Reason::Unprocessable, 0));
+        assert!(error.text.contains("more than 1000B") && error.text.contains("limits.query_bytes"), "{}", error.text);
+    }
+
+    #[test]
     fn nothing_is_read_for_nobody() {
         let gone = Arc::new(AtomicBool::new(false));
         let flag = gone.clone();
-        let reading = Reading::new(ByteSize(100), Arc::new(move || flag.load(Relaxed)));
+        let reading = Reading::new(ByteSize(100), ByteSize(u64::MAX), Arc::new(move || flag.load(Relaxed)));
         let read = Cell::new(0);
         let mut items = reading.watched((0..1000).map(|item| {
             read.set(read.get() + 1);

@@ -52,10 +52,12 @@ impl Object {
     fn read(self, range: TimeRange) -> impl Iterator<Item = Result<Series, SourceError>> {
         let Object { found, name, mut charge } = self;
         let list = found.held();
-        let mut series = Some(found.read(range));
+        let (mut series, mut counted) = (Some(found.read(range)), 0);
         std::iter::from_fn(move || {
             let rest = series.as_mut()?;
             let next = rest.next().map(|next| next.map_err(within(&name)));
+            charge.reading().count(rest.bytes_read() - counted);
+            counted = rest.bytes_read();
             let next = next.map(|next| charge.set(list + rest.held()).and(next));
             if !matches!(next, Some(Ok(_))) {
                 series = None;

@@ -49,7 +49,7 @@ impl Reader {
             parts: self.parts.clone(),
             tenant: tenant.clone(),
             kept: Kept::now(&RetentionSettings::default()),
-            reading: Reading::new(ByteSize(u64::MAX), Arc::new(|| false)),
+            reading: Reading::new(ByteSize(u64::MAX), ByteSize(u64::MAX), Arc::new(|| false)),
             partial: partial.clone(),
             runtime: tokio::runtime::Handle::current(),
             closed: None,

@@ -59,6 +59,7 @@ impl TenantRows {
                 before: before.map(packed),
                 work: Bytes::copy_from_slice(work),
                 max_bytes: self.reading.limit(),
+                max_read: self.reading.left(),
             };
             let reading = self.reading.clone();
             others.ask(self, name, slice, async move {
@@ -129,7 +130,7 @@ impl Querier {
         let matchers = rows::read_matchers(request.matchers)?;
         let channel = replies.clone();
         let gone: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(move || channel.is_closed());
-        let reading = Reading::new(ByteSize(request.max_bytes), gone.clone());
+        let reading = Reading::new(ByteSize(request.max_bytes), ByteSize(request.max_read), gone.clone());
         let mut found = find(&self.inner.parts, &tenant, &request.objects, &matchers, &reading)?;
         if let Some(from) = request.from {
             runs::take_before(&mut found, &rows::labels(&from)?)?;
@@ -144,7 +145,8 @@ impl Querier {
             ..Options::default()
         };
         let slice = Slice { found: Mutex::new(found), range: TimeRange::new(request.min_time, request.max_time) };
-        Ok(promql::fold(&slice, &request.work, &options, &mut |message| replies.say(message))?)
+        promql::fold(&slice, &request.work, &options, &mut |message| replies.say(message))?;
+        Ok(replies.send(FoldReply { read: reading.read(), ..FoldReply::default() })?)
     }
 }
 

@@ -87,6 +87,18 @@ impl Replies {
     }
 }
 
+impl Replies {
+    /// Wants no more of the head that answered last.
+    pub fn leave(&mut self) {
+        self.heads.pop();
+    }
+
+    /// So many bytes of rows came.
+    pub fn came(&self, bytes: usize) {
+        self.reading.count(bytes as u64);
+    }
+}
+
 impl Iterator for Replies {
     type Item = Result<Reply, QueryError>;
 

@@ -212,7 +212,7 @@ impl Tail {
             parts: self.querier.inner.parts.clone(),
             tenant: self.admitted.tenant().clone(),
             kept: Kept::now(&limits.retention),
-            reading: Reading::new(limits.query_memory, Arc::new(move || gone.load(Relaxed))),
+            reading: Reading::new(limits.query_memory, limits.query_bytes, Arc::new(move || gone.load(Relaxed))),
             partial: Arc::new(Partial::new(true)),
             runtime: Handle::current(),
             closed: None,

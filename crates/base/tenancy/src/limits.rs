@@ -68,6 +68,8 @@ pub struct Limits {
     pub deletion: bool,
     /// `limits.query_memory`: bytes that one query may hold.
     pub query_memory: ByteSize,
+    /// `limits.query_bytes`: bytes of segments, blocks and recent lines that one query may read.
+    pub query_bytes: ByteSize,
     /// `limits.query_timeout`: how long one query may run.
     #[serde(with = "settings::duration")]
     pub query_timeout: Duration,
@@ -135,6 +137,7 @@ impl Default for Limits {
             retention: RetentionSettings::default(),
             deletion: false,
             query_memory: ByteSize::mib(1024),
+            query_bytes: ByteSize::mib(256 << 10),
             query_timeout: Duration::from_secs(120),
             max_query_range: None,
             max_log_rows: 5000,

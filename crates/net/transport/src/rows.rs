@@ -65,6 +65,7 @@ pub fn log_rows(page: LogPage) -> v1::LogRows {
         times: page.times,
         text: page.text.into_bytes().into(),
         ends: page.ends,
+        reach: None,
     }
 }
 

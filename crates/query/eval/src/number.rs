@@ -158,7 +158,7 @@ impl Deviation {
     }
 }
 
-/// The φ-quantile of values in any order, interpolated between neighbours; sorts them. NaN counts as smallest.
+/// The φ-quantile of values in any order, interpolated between neighbours; moves them. NaN counts as smallest.
 pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
         return f64::NAN;
@@ -169,17 +169,13 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_by(|a, b| match (a.is_nan(), b.is_nan()) {
-        (true, true) => std::cmp::Ordering::Equal,
-        (true, false) => std::cmp::Ordering::Less,
-        (false, true) => std::cmp::Ordering::Greater,
-        _ => a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal),
-    });
+    let order = |a: &f64, b: &f64| b.is_nan().cmp(&a.is_nan()).then_with(|| a.total_cmp(b));
     let rank = q * (values.len() as f64 - 1.0);
-    let lower = (rank.floor().max(0.0) as usize).min(values.len() - 1);
-    let upper = (lower + 1).min(values.len() - 1);
+    let place = (rank.floor().max(0.0) as usize).min(values.len() - 1);
+    let (_, lower, above) = values.select_nth_unstable_by(place, order);
+    let upper = above.iter().copied().min_by(order).unwrap_or(*lower);
     let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[upper] * weight
+    *lower * (1.0 - weight) + upper * weight
 }
 
 /// A float as Prometheus writes it in labels and answers (Go's `%f` with the fewest digits that read back).
@@ -271,6 +267,10 @@ mod tests {
     #[test]
     fn quantiles_interpolate() {
         assert_eq!(quantile(0.5, &mut [3.0, 1.0]), 2.0);
+        assert_eq!(quantile(0.25, &mut [9.0, 2.0, f64::NAN, 4.0, 8.0]), 2.0);
+        assert!(quantile(0.1, &mut [9.0, 2.0, f64::NAN]).is_nan());
+        assert_eq!(quantile(1.0, &mut [9.0, 2.0, 3.0]), 9.0);
+        assert_eq!(quantile(0.0, &mut [9.0, 2.0, 3.0]), 2.0);
         assert_eq!(quantile(1.5, &mut [3.0, 1.0]), f64::INFINITY);
         assert!(quantile(0.5, &mut []).is_nan());
     }

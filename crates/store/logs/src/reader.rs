@@ -29,7 +29,7 @@ pub struct Reader(Arc<Inner>);
 
 struct Inner {
     sections: Arc<dyn Sections>,
-    index: Index,
+    index: Arc<Index>,
     /// Where the sections of DATA, TIMES and FILTERS begin, if they are cut out of larger ones.
     base: [u64; 3],
 }
@@ -42,11 +42,17 @@ impl Reader {
     pub fn open(sections: Arc<dyn Sections>) -> Result<Reader, Error> {
         let len = sections.len(INDEX).ok_or(Error::Corrupt { why: "the part has no index" })?;
         let index = Index::decode(&sections.read(INDEX, 0..len)?)?;
-        Ok(Reader(Arc::new(Inner { sections, index, base: [0; 3] })))
+        Ok(Reader(Arc::new(Inner { sections, index: Arc::new(index), base: [0; 3] })))
+    }
+
+    /// The same part, read in another way.
+    pub fn through(&self, way: impl FnOnce(Arc<dyn Sections>) -> Arc<dyn Sections>) -> Reader {
+        let Inner { sections, index, base } = &*self.0;
+        Reader(Arc::new(Inner { sections: way(sections.clone()), index: index.clone(), base: *base }))
     }
 
     pub(crate) fn from_index(index: Index, sections: Arc<dyn Sections>, base: [u64; 3]) -> Reader {
-        Reader(Arc::new(Inner { sections, index, base }))
+        Reader(Arc::new(Inner { sections, index: Arc::new(index), base }))
     }
 
     /// All label sets, sorted.

@@ -45,9 +45,14 @@ impl Quota {
         if self.newest { !time } else { time }
     }
 
+    /// The end of a span that is nearest to the wanted end.
+    pub fn edge(&self, times: TimeRange) -> i64 {
+        if self.newest { times.max } else { times.min }
+    }
+
     /// The place of a span of rows in the order in which spans should be read.
     pub fn rank(&self, times: TimeRange) -> i64 {
-        self.distance(if self.newest { times.max } else { times.min })
+        self.distance(self.edge(times))
     }
 
     pub fn note(&mut self, time: i64) {

@@ -72,7 +72,15 @@ impl View {
             work.sort_by_key(|work| quota.rank(work.times));
         }
         let finders = selection.contains.iter().map(|text| Finder::new(text.as_bytes()).into_owned()).collect();
-        HeadPages { work: work.into(), finders, range: selection.range, quota, ready: VecDeque::new(), index: after }
+        HeadPages {
+            work: work.into(),
+            finders,
+            range: selection.range,
+            quota,
+            ready: VecDeque::new(),
+            index: after,
+            reach: 0,
+        }
     }
 
     /// The label sets that meet all matchers and have rows in batches that overlap the range.
@@ -119,6 +127,7 @@ pub struct HeadPages {
     quota: Option<Quota>,
     ready: VecDeque<LogPage>,
     index: u64,
+    reach: i64,
 }
 
 /// A batch to read.
@@ -143,6 +152,7 @@ impl Iterator for HeadPages {
                 continue;
             }
             self.index = batch.index;
+            self.reach = self.quota.as_ref().map_or(0, |quota| quota.edge(times));
             if let Err(error) = self.read(&streams, &wanted, &batch) {
                 self.work.clear();
                 return Some(Err(error));
@@ -152,6 +162,12 @@ impl Iterator for HeadPages {
 }
 
 impl HeadPages {
+    /// No row of the page given last, or of later ones, is newer than that (or older, where the oldest come first). Only where
+    /// rows come in such an order.
+    pub fn reach(&self) -> Option<i64> {
+        self.quota.as_ref().map(|_| self.reach)
+    }
+
     /// The log entry that the page given last came with.
     pub fn index(&self) -> u64 {
         self.index

@@ -1,5 +1,6 @@
 //! What a series keeps of its samples until its column is made.
 
+use super::counting::Windows;
 use crate::ast::{RangeAggregation, RangeOp};
 use eval::column::{Column, Grid};
 use eval::number::{Deviation, Kahan, Mean, quantile};
@@ -185,6 +186,21 @@ impl Accumulator {
                 let root = aggregation.op == RangeOp::Stddev;
                 let number = |d: &Deviation| if root { d.variance().sqrt() } else { d.variance() };
                 put(column, deviations.iter().map(|d| (d.count() > 0.0).then(|| number(d))));
+            }
+            Accumulator::Samples(samples)
+                if aggregation.op == RangeOp::Quantile && (grid.steps == 1 || aggregation.range <= grid.step) =>
+            {
+                // Each is in one window, and no order is needed.
+                let (mut windows, mut each) = (Windows::new(aggregation, grid), vec![Vec::new(); grid.steps]);
+                for (time, value) in samples {
+                    if let Some((step, _)) = windows.of(time) {
+                        each[step].push(value);
+                    }
+                }
+                let number = |mut values: Vec<f64>| {
+                    (!values.is_empty()).then(|| quantile(aggregation.param.unwrap_or(0.0), &mut values))
+                };
+                put(column, each.into_iter().map(number));
             }
             Accumulator::Samples(mut samples) => {
                 samples.sort_by_key(|(time, _)| *time);

@@ -3,6 +3,7 @@
 use super::accumulate::Accumulator;
 use super::columns::Known;
 use super::samples::Sampler;
+use crate::ast::RangeAggregation;
 use crate::error::Error;
 use crate::options::Options;
 use crate::row::Row;
@@ -159,14 +160,7 @@ impl Counting<'_> {
     }
 
     pub(super) fn windows(&self) -> Windows {
-        let aggregation = self.sampler.aggregation;
-        Windows {
-            grid: self.grid,
-            range: aggregation.range,
-            offset: aggregation.offset,
-            same: TimeRange::EMPTY,
-            steps: (0, 0),
-        }
+        Windows::new(self.sampler.aggregation, self.grid)
     }
 
     /// Which series a row belongs to.
@@ -211,6 +205,11 @@ pub(super) struct Windows {
 }
 
 impl Windows {
+    pub(super) fn new(aggregation: &RangeAggregation, grid: Grid) -> Windows {
+        let RangeAggregation { range, offset, .. } = *aggregation;
+        Windows { grid, range, offset, same: TimeRange::EMPTY, steps: (0, 0) }
+    }
+
     /// The first and last step whose window `(t - range, t]` has this time.
     pub(super) fn of(&mut self, time: i64) -> Option<(usize, usize)> {
         if self.same.contains(time) {

@@ -36,6 +36,6 @@ impl PageSource for Memory {
     fn visits(&self, selection: &LogSelection, _: bool, ways: usize) -> Result<Vec<Visit<'_>>, SourceError> {
         let pages: Vec<_> = self.select(selection)?.collect();
         let runs = pages.chunks(pages.len().div_ceil(ways).max(1));
-        Ok(runs.map(|run| visit(Box::new(run.to_vec().into_iter()))).collect())
+        Ok(runs.map(|run| visit(Box::new(Vec::from(run).into_iter()))).collect())
     }
 }

@@ -344,6 +344,7 @@ pub struct Select<R> {
     vectors: VectorCache<R>,
     /// Bytes of the pages section from an offset on.
     read: Option<(u64, Bytes)>,
+    bytes_read: u64,
     buffers: Buffers,
     failed: bool,
 }
@@ -367,9 +368,15 @@ impl<R: Deref<Target = Reader> + Clone> Select<R> {
             columns,
             vectors,
             read: None,
+            bytes_read: 0,
             buffers: Buffers::default(),
             failed: false,
         }
+    }
+
+    /// Bytes of pages of samples that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// Bytes that are held for the series to come, the list of them aside.
@@ -427,6 +434,7 @@ impl<R: Deref<Target = Reader> + Clone> Select<R> {
         let end = self.worth_reading(&own);
         let data = self.reader.sections.read(section::PAGES, own.start..end)?;
         let page = data.slice(..(own.end - own.start) as usize);
+        self.bytes_read += data.len() as u64;
         self.read = Some((own.start, data));
         Ok(page)
     }

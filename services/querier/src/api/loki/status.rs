@@ -36,6 +36,7 @@ fn published(limits: &Limits) -> Map<String, Value> {
         ("max_label_names_per_series", json!(limits.max_label_names)),
         ("max_label_value_length", json!(limits.max_label_value_length)),
         ("max_line_size", json!(limits.max_line_size.0)),
+        ("max_query_bytes_read", json!(limits.query_bytes.0)),
         ("max_query_length", json!(span(limits.max_query_range))),
         ("query_timeout", json!(span(Some(limits.query_timeout)))),
         ("reject_old_samples", json!(limits.reject_old.is_some())),

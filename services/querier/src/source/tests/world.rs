@@ -167,7 +167,7 @@ impl World {
             parts: self.parts.clone(),
             tenant: tenant(),
             kept: Kept::now(&RetentionSettings::default()),
-            reading: Reading::new(limit, Arc::new(|| false)),
+            reading: Reading::new(limit, ByteSize(u64::MAX), Arc::new(|| false)),
             partial: Arc::new(Partial::new(true)),
             runtime: RUNTIME.handle().clone(),
             closed: None,
@@ -379,12 +379,15 @@ impl Shard {
                     replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
                     return (replies, Ok(()));
                 }
-                let pages = match (request.limit as usize, request.newest) {
+                let mut pages = match (request.limit as usize, request.newest) {
                     (0, _) => view.pages(&tenant, &selection),
                     (limit, false) => view.oldest(&tenant, &selection, limit),
                     (limit, true) => view.newest(&tenant, &selection, limit),
                 };
-                replies.extend(pages.map(|page| Rows::Logs(rows::log_rows(page.expect("a page")))));
+                while let Some(page) = pages.next() {
+                    let page = rows::log_rows(page.expect("a page"));
+                    replies.push(Rows::Logs(v1::LogRows { reach: pages.reach(), ..page }));
+                }
             }
             Head::Metrics(head) if request.what() == v1::What::Oldest => {
                 let time = head.snapshot().oldest(&tenant, range);
