@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::fold;
-use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, emit_labels};
+use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, Values, emit_labels};
 use block::Part;
 use bytes::Bytes;
 use metrics::Bounds;
@@ -92,6 +92,11 @@ impl Head for LogsHead {
             || logs::Selection { matchers: matchers.clone(), range: *range, contains: contains.clone(), lines: true };
         match what {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
+            v1::What::Values => {
+                let mut values = Values::new(question, emit);
+                view.each_series(tenant, matchers, *range, |labels| values.add(labels));
+                values.end();
+            }
             v1::What::Rows => {
                 let selection = selection();
                 let mut pages = match (limit, newest) {

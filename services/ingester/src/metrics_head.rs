@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::fold;
-use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, emit_labels};
+use crate::signal::{Admission, Emit, Head, Means, Question, Reply, Rest, Stats, Values, emit_labels};
 use block::Part;
 use bytes::Bytes;
 use metrics::{Bounds, Refusal};
@@ -98,6 +98,11 @@ impl Head for MetricsHead {
         let Question { tenant, what, matchers, range, .. } = question;
         match what {
             v1::What::Series => emit_labels(view.series(tenant, matchers, *range), emit),
+            v1::What::Values => {
+                let mut values = Values::new(question, emit);
+                view.series(tenant, matchers, *range).iter().for_each(|labels| values.add(labels.into()));
+                values.end();
+            }
             v1::What::Rows => {
                 for series in view.select(tenant, matchers, *range) {
                     let size = series.size();

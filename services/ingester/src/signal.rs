@@ -4,7 +4,9 @@ use crate::error::Error;
 use block::Part;
 use bytes::Bytes;
 use metrics::Bounds;
-use model::{Labels, Matcher, TenantId, TimeRange};
+use model::{Labels, Matcher, Packed, TenantId, TimeRange};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use transport::v1;
 use wire::batch::Batch;
@@ -86,7 +88,7 @@ pub struct Question {
     pub newest: bool,
     /// What arrived: of log entries after this one.
     pub after: u64,
-    /// What is to be computed.
+    /// What is to be computed, or the label whose values are wanted: that without a name has the names of all labels.
     pub work: Bytes,
     pub max_bytes: u64,
 }
@@ -103,6 +105,65 @@ pub type Reply = v1::select_reply::Reply;
 
 /// Takes a message and how many bytes it takes; says whether to go on.
 pub type Emit<'a> = &'a mut dyn FnMut(Reply, usize) -> bool;
+
+/// Values that are known not to have to be given again, and values in a message.
+const KNOWN: usize = 1 << 16;
+const AT_ONCE: usize = 1 << 10;
+
+/// Gives the values of a label, message by message, at least one: most of them once, however many there are.
+pub struct Values<'e> {
+    label: Cow<'e, str>,
+    emit: Emit<'e>,
+    known: HashSet<Box<str>>,
+    ready: Vec<String>,
+    bytes: usize,
+    goes_on: bool,
+}
+
+impl<'e> Values<'e> {
+    pub fn new(question: &'e Question, emit: Emit<'e>) -> Values<'e> {
+        Values {
+            label: String::from_utf8_lossy(&question.work),
+            emit,
+            known: HashSet::new(),
+            ready: Vec::new(),
+            bytes: 0,
+            goes_on: true,
+        }
+    }
+
+    /// Takes what a series has.
+    pub fn add(&mut self, labels: Packed<'_>) {
+        match labels.get(&self.label) {
+            Some(value) => self.give(value),
+            None if self.label.is_empty() => labels.iter().for_each(|(name, _)| self.give(name)),
+            None => {}
+        }
+    }
+
+    fn give(&mut self, value: &str) {
+        if !self.goes_on || self.known.contains(value) {
+            return;
+        }
+        if self.known.len() < KNOWN {
+            self.known.insert(value.into());
+        }
+        self.bytes += value.len() + size_of::<String>();
+        self.ready.push(value.to_owned());
+        if self.ready.len() == AT_ONCE {
+            self.send();
+        }
+    }
+
+    pub fn end(mut self) {
+        self.send();
+    }
+
+    fn send(&mut self) {
+        let (values, bytes) = (std::mem::take(&mut self.ready), std::mem::take(&mut self.bytes));
+        self.goes_on = self.goes_on && (self.emit)(Reply::Values(v1::Values { values }), bytes);
+    }
+}
 
 /// Gives label sets one by one.
 pub fn emit_labels(all: Vec<Labels>, emit: Emit<'_>) {

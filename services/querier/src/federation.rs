@@ -203,27 +203,42 @@ impl Rows {
         Ok(all)
     }
 
-    /// The values of a label of metrics.
-    pub fn metric_label_values(
+    /// The values of a label in series that meet all matchers of any of some selectors, sorted; without selectors, of all. Of
+    /// the label without a name, the names of all labels.
+    pub fn label_values(
         &self,
+        signal: Signal,
+        name: &str,
+        selectors: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<Box<str>>, QueryError> {
+        let selectors = if selectors.is_empty() { &[Vec::new()][..] } else { selectors };
+        let all = selectors.iter().map(|matchers| self.values_of(signal, name, matchers, range));
+        Ok(merged(all.collect::<Result<_, _>>()?))
+    }
+
+    fn values_of(
+        &self,
+        signal: Signal,
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> Result<BTreeSet<String>, QueryError> {
+    ) -> Result<Vec<Box<str>>, QueryError> {
         if let Some(only) = self.only() {
-            return only.metric_label_values(name, matchers, range);
+            return only.label_values(signal, name, matchers, range);
         }
         let split = Conditions::of(matchers);
+        if name.is_empty() {
+            let found = self.series(signal, matchers, range)?;
+            return Ok(merged(vec![found.iter().flat_map(Labels::iter).map(|(name, _)| name.into()).collect()]));
+        }
         if name == TENANT || name == ORIGINAL || split.looks_at_rows() {
-            let found = self.series(Signal::Metrics, matchers, range)?;
-            return Ok(found.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
+            let found = self.series(signal, matchers, range)?;
+            return Ok(merged(vec![found.iter().filter_map(|labels| labels.get(name).map(Box::from)).collect()]));
         }
         let (name, stored) = (name.to_owned(), split.stored.clone());
-        let mut values = BTreeSet::new();
-        for found in self.each(self.asked(&split), move |rows| rows.metric_label_values(&name, &stored, range)) {
-            values.extend(found?.1);
-        }
-        Ok(values)
+        let found = self.each(self.asked(&split), move |rows| rows.label_values(signal, &name, &stored, range));
+        Ok(merged(found.map(|found| found.map(|(_, values)| values)).collect::<Result<_, _>>()?))
     }
 
     /// What the metric families are, as any of the tenants has it.
@@ -254,6 +269,15 @@ impl Rows {
         }
         Ok(all)
     }
+}
+
+/// All values, sorted, each once.
+fn merged(mut lists: Vec<Vec<Box<str>>>) -> Vec<Box<str>> {
+    let mut all = lists.pop().unwrap_or_default();
+    lists.into_iter().for_each(|list| all.extend(list));
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Gives one tenant's rows until nobody wants more.

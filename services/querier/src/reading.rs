@@ -243,7 +243,7 @@ mod tests {
         counted.read(7, 900..1001).expect("bytes");
         let error = reading.check().expect_err("too much");
         assert_eq!((error.reason, reading.left()), (Reason::Unprocessable, 0));
-        assert!(error.text.contains("more than 1000B") && error.text.contains("limits.query_bytes"), "{}", error.text);
+        assert!(error.text.contains("more than 1000 B") && error.text.contains("limits.query_bytes"), "{}", error.text);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::tail::Begun;
 use catalog::{Catalog, Overtaken};
 use eval::source::{Delegated, Done, Said, SeriesIter, SeriesSource, SourceError};
 use hidden::Hidden;
-use model::{Exemplar, Labels, Matcher, Metadata, Reason, Series, Signal, TenantId, TimeRange};
+use model::{Exemplar, Labels, Matcher, Metadata, Packed, Reason, Series, ShardId, Signal, TenantId, TimeRange};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +72,38 @@ impl Snapshot {
     }
 }
 
+/// Values of a label, each of which is held once.
+struct Values<'r> {
+    label: &'r str,
+    all: HashSet<Box<str>>,
+    reading: &'r Reading,
+}
+
+impl Values<'_> {
+    /// Takes what a series has.
+    fn add(&mut self, labels: Packed<'_>) -> Result<(), QueryError> {
+        match labels.get(self.label) {
+            Some(value) => self.keep(value),
+            None if self.label.is_empty() => labels.iter().try_for_each(|(name, _)| self.keep(name)),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, value: &str) -> Result<(), QueryError> {
+        if self.all.contains(value) {
+            return Ok(());
+        }
+        self.all.insert(value.into());
+        self.reading.keep(value.len() + LABELS)
+    }
+
+    fn sorted(self) -> Vec<Box<str>> {
+        let mut all: Vec<_> = self.all.into_iter().collect();
+        all.sort_unstable();
+        all
+    }
+}
+
 /// What heads answer, message by message: never all of it in memory. Blocks.
 pub(crate) struct Replies {
     pub heads: Vec<HeadRows>,
@@ -103,20 +135,28 @@ impl Iterator for Replies {
     type Item = Result<Reply, QueryError>;
 
     fn next(&mut self) -> Option<Result<Reply, QueryError>> {
+        self.next_of().map(|(_, reply)| reply)
+    }
+}
+
+impl Replies {
+    /// The next message, and whose it is.
+    fn next_of(&mut self) -> Option<(ShardId, Result<Reply, QueryError>)> {
         loop {
             let head = self.heads.last_mut()?;
+            let shard = head.shard;
             if let Err(error) = self.reading.check() {
                 self.heads.clear();
-                return Some(Err(error));
+                return Some((shard, Err(error)));
             }
             match self.runtime.block_on(head.next()) {
-                Ok(Some(reply)) => return Some(Ok(reply)),
+                Ok(Some(reply)) => return Some((shard, Ok(reply))),
                 Ok(None) => drop(self.heads.pop()),
                 Err(error) => {
                     // It went while it answered: what it said is true, and not all.
-                    if let Err(error) = self.partial.without(head.shard, error) {
+                    if let Err(error) = self.partial.without(shard, error) {
                         self.heads.clear();
-                        return Some(Err(error));
+                        return Some((shard, Err(error)));
                     }
                     self.heads.pop();
                 }
@@ -196,7 +236,7 @@ impl TenantRows {
             self.reading.check()?;
             let found = match signal {
                 Signal::Logs => match self.parts.segments.logs(object, &self.tenant)? {
-                    Some(reader) => reader.series(matchers, range).map_err(within(object))?,
+                    Some(reader) => reader.series(matchers, range),
                     None => Vec::new(),
                 },
                 Signal::Metrics => match self.parts.segments.metrics(object, &self.tenant)? {
@@ -209,36 +249,53 @@ impl TenantRows {
         self.without_hidden(signal, matchers, range, &hidden, all)
     }
 
-    /// The values of a label of metrics. Without matchers, segments answer from their label index alone.
-    pub fn metric_label_values(
+    /// The values of a label, sorted; of the label without a name, the names of all labels. Without matchers, segments of
+    /// metrics answer from their label index alone.
+    pub fn label_values(
         &self,
+        signal: Signal,
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> Result<BTreeSet<String>, QueryError> {
-        let range = self.kept.of(Signal::Metrics, range);
-        let mut values = HashSet::new();
-        let snapshot = self.snapshot(&self.question(What::Series, matchers, range))?;
-        if !snapshot.hidden.is_empty() {
-            let series = self.series(Signal::Metrics, matchers, range)?;
-            return Ok(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect());
-        }
-        for reply in snapshot.heads {
-            if let Reply::Labels(packed) = reply? {
-                values.extend(rows::labels(&packed)?.get(name).map(str::to_owned));
+    ) -> Result<Vec<Box<str>>, QueryError> {
+        let range = self.kept.of(signal, range);
+        let question = self.question(What::Values, matchers, range);
+        let mut snapshot = self.snapshot(&Question { signal, work: name.as_bytes(), ..question })?;
+        let mut values = Values { label: name, all: HashSet::new(), reading: &self.reading };
+        let mut answers: HashSet<ShardId> = HashSet::new();
+        let asked: HashSet<ShardId> = snapshot.heads.heads.iter().map(|head| head.shard).collect();
+        while let Some((shard, reply)) = snapshot.heads.next_of() {
+            if let Reply::Values(of) = reply? {
+                answers.insert(shard);
+                of.values.iter().try_for_each(|value| values.keep(value))?;
             }
+        }
+        let missing = asked.difference(&answers).any(|shard| !self.partial.shards().contains(shard));
+        if missing || !snapshot.hidden.is_empty() {
+            // A leader of an older version does not know the question; and what is hidden is known of whole series.
+            let series = self.series(signal, matchers, range)?;
+            series.iter().try_for_each(|labels| values.add(labels.into()))?;
+            return Ok(values.sorted());
         }
         for object in &snapshot.objects {
             self.reading.check()?;
-            let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? else { continue };
-            if matchers.is_empty() {
-                values.extend(reader.label_values(name)?);
-            } else {
-                let series = reader.series(matchers, range)?;
-                values.extend(series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)));
+            match signal {
+                Signal::Logs => {
+                    let Some(reader) = self.parts.segments.logs(object, &self.tenant)? else { continue };
+                    reader.each_series(matchers, range).try_for_each(|labels| values.add(labels))?;
+                }
+                Signal::Metrics => {
+                    let Some(reader) = self.parts.segments.metrics(object, &self.tenant)? else { continue };
+                    if matchers.is_empty() && !name.is_empty() {
+                        reader.label_values(name)?.iter().try_for_each(|value| values.keep(value))?;
+                    } else {
+                        let series = reader.series(matchers, range).map_err(within(object))?;
+                        series.iter().try_for_each(|labels| values.add(labels.into()))?;
+                    }
+                }
             }
         }
-        Ok(values.into_iter().collect())
+        Ok(values.sorted())
     }
 
     /// What the tenant's metric families are; the newest of each.

@@ -55,18 +55,7 @@ impl Labels {
 
     /// Reads packed bytes of unknown origin; `None` when they are not what `packed()` gives.
     pub fn from_packed(bytes: &[u8]) -> Option<Labels> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let mut rest = text;
-        let mut last: Option<&str> = None;
-        while !rest.is_empty() {
-            let name = unpack(&mut rest)?;
-            let value = unpack(&mut rest)?;
-            if last.is_some_and(|last| last >= name) || value.is_empty() {
-                return None;
-            }
-            last = Some(name);
-        }
-        Some(Labels(text.into()))
+        Packed::checked(bytes).map(Packed::to_labels)
     }
 
     pub fn packed(&self) -> &[u8] {
@@ -86,18 +75,22 @@ impl Labels {
         Iter(&self.0)
     }
 
+    pub fn as_packed(&self) -> Packed<'_> {
+        Packed(&self.0)
+    }
+
     pub fn len(&self) -> usize {
         self.iter().count()
     }
 
     /// The value of a label; an absent label has none.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.as_packed().get(name)
     }
 
     /// The value of a label, or the empty string, which means the same as absent.
     pub fn value(&self, name: &str) -> &str {
-        self.get(name).unwrap_or("")
+        self.as_packed().value(name)
     }
 
     pub fn metric_name(&self) -> &str {
@@ -126,6 +119,74 @@ impl Labels {
         let mut builder = LabelsBuilder::from(self);
         builder.set(name, value);
         builder.build()
+    }
+}
+
+/// A label set that rests in somebody else's text, packed as [`Labels`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packed<'a>(&'a str);
+
+impl<'a> Packed<'a> {
+    /// Of bytes of unknown origin; `None` when they are not a packed set.
+    pub fn checked(bytes: &'a [u8]) -> Option<Packed<'a>> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut rest = text;
+        let mut last: Option<&str> = None;
+        while !rest.is_empty() {
+            let name = unpack(&mut rest)?;
+            let value = unpack(&mut rest)?;
+            if last.is_some_and(|last| last >= name) || value.is_empty() {
+                return None;
+            }
+            last = Some(name);
+        }
+        Some(Packed(text))
+    }
+
+    pub(crate) fn unchecked(text: &'a str) -> Packed<'a> {
+        Packed(text)
+    }
+
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// The labels in order of their names.
+    pub fn iter(self) -> Iter<'a> {
+        Iter(self.0)
+    }
+
+    /// The value of a label; an absent label has none.
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// The value of a label, or the empty string, which means the same as absent.
+    pub fn value(self, name: &str) -> &'a str {
+        self.get(name).unwrap_or("")
+    }
+
+    pub fn to_labels(self) -> Labels {
+        Labels(self.0.into())
+    }
+}
+
+impl<'a> From<&'a Labels> for Packed<'a> {
+    fn from(labels: &'a Labels) -> Packed<'a> {
+        labels.as_packed()
+    }
+}
+
+/// As label sets are sorted.
+impl Ord for Packed<'_> {
+    fn cmp(&self, other: &Packed<'_>) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Packed<'_> {
+    fn partial_cmp(&self, other: &Packed<'_>) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -203,7 +264,7 @@ impl<'de> Deserialize<'de> for Labels {
 /// By name and value, label by label, as Prometheus sorts series.
 impl Ord for Labels {
     fn cmp(&self, other: &Labels) -> Ordering {
-        self.iter().cmp(other.iter())
+        self.as_packed().cmp(&other.as_packed())
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod histogram;
 pub mod horizon;
 pub mod id;
+pub mod label_sets;
 pub mod labels;
 pub mod matcher;
 pub mod pattern;
@@ -20,7 +21,8 @@ pub mod times;
 pub use histogram::Histogram;
 pub use horizon::Horizon;
 pub use id::{BatchId, GroupId, ShardCounts, ShardId};
-pub use labels::{Labels, LabelsBuilder};
+pub use label_sets::LabelSets;
+pub use labels::{Labels, LabelsBuilder, Packed};
 pub use matcher::{MatchOp, Matcher};
 pub use range::TimeRange;
 pub use reason::Reason;

@@ -1,6 +1,6 @@
 //! Label matchers, as PromQL and LogQL selectors write them.
 
-use crate::{Labels, pattern::Pattern};
+use crate::{Packed, pattern::Pattern};
 use std::{fmt, sync::Arc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,7 +83,8 @@ impl Matcher {
     }
 
     /// Whether a label set meets all conditions.
-    pub fn all(matchers: &[Matcher], labels: &Labels) -> bool {
+    pub fn all<'a>(matchers: &[Matcher], labels: impl Into<Packed<'a>>) -> bool {
+        let labels = labels.into();
         matchers.iter().all(|m| m.matches(labels.value(&m.name)))
     }
 }

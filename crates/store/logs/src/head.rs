@@ -1,9 +1,11 @@
 //! Recent rows of one shard, all tenants: an index over batches that rest in the journal.
 
 mod generation;
+mod streams;
 
 use generation::Known;
-pub(crate) use generation::{BatchIndex, Generation, Streams};
+pub(crate) use generation::{BatchIndex, Generation};
+pub(crate) use streams::{Names, Streams};
 
 use crate::error::Error;
 use crate::frozen::Frozen;
@@ -11,7 +13,7 @@ use crate::settings::Settings;
 use crate::view::View;
 use bytes::Bytes;
 use model::{Labels, Signal, TimeRange};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tenancy::LimitTable;
 use wire::batch::Header;
@@ -152,10 +154,11 @@ impl Head {
     ) -> Result<(), Error> {
         let limits = self.limits.as_ref().map(|limits| limits.of(&header.tenant));
         let body = crate::rows::inflate(index, payload, header.body_len)?;
+        let wanted: HashSet<u128> = keys.iter().copied().collect();
         for stream in wire::loki::streams(&body) {
             let stream = stream.map_err(|source| Error::Body { index, source })?;
             let key = wire::loki::key(stream.labels);
-            if keys.contains(&key) && !found.contains_key(&key) {
+            if wanted.contains(&key) && !found.contains_key(&key) {
                 let labels = wire::loki::parse_labels(stream.labels);
                 let labels = labels.map_err(|e| Error::Labels { index, why: e.to_string() })?;
                 let labels = match &limits {

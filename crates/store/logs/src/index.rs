@@ -4,8 +4,9 @@ use crate::error::Error;
 use crate::frame::{self, Compressor};
 use crate::rows::Run;
 use crate::varint::{self, Cursor};
-use model::{Labels, TimeRange};
+use model::{LabelSets, Packed, TimeRange};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Sections of a part.
 pub const INDEX: u8 = 1;
@@ -20,7 +21,7 @@ pub const VERSION: u8 = 1;
 pub struct Index {
     pub page_rows: u32,
     /// Sorted.
-    pub streams: Vec<Labels>,
+    pub streams: Arc<LabelSets>,
     pub groups: Vec<Group>,
 }
 
@@ -60,7 +61,7 @@ impl Index {
         let mut body = Vec::new();
         varint::put(&mut body, self.page_rows.into());
         varint::put(&mut body, self.streams.len() as u64);
-        self.streams.iter().for_each(|labels| varint::put_bytes(&mut body, labels.packed()));
+        self.streams.iter().for_each(|labels| varint::put_bytes(&mut body, labels.text().as_bytes()));
         varint::put(&mut body, self.groups.len() as u64);
         for group in &self.groups {
             group.encode(&mut body);
@@ -81,10 +82,16 @@ impl Index {
         let page_rows = u32::try_from(cursor.varint()?).ok().filter(|rows| *rows > 0);
         let page_rows = page_rows.ok_or(Error::Corrupt { why: "pages have no rows" })?;
         let mut index = Index { page_rows, ..Index::default() };
+        let mut streams = LabelSets::default();
         for _ in 0..cursor.items()? {
-            let labels = Labels::from_packed(cursor.bytes()?);
-            index.streams.push(labels.ok_or(Error::Corrupt { why: "a label set is not packed as it should be" })?);
+            let labels = Packed::checked(cursor.bytes()?);
+            let labels = labels.ok_or(Error::Corrupt { why: "a label set is not packed as it should be" })?;
+            if !streams.push(labels) {
+                return Err(Error::corrupt("there are more label sets than fit"));
+            }
         }
+        streams.shrink();
+        index.streams = Arc::new(streams);
         let mut at = Places::default();
         for _ in 0..cursor.items()? {
             index.groups.push(Group::decode(&mut cursor, &mut at, page_rows, index.streams.len())?);
@@ -163,6 +170,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Labels;
 
     fn index() -> Index {
         let group = |from: u64, min: i64| Group {
@@ -178,11 +186,9 @@ mod tests {
             times: (0..3).map(|n| from / 25 * 6 + n * 2..from / 25 * 6 + 2 + n * 2).collect(),
             filter: from / 25 * 8..from / 25 * 8 + 8,
         };
-        Index {
-            page_rows: 10,
-            streams: ["a", "b", "c"].map(|name| Labels::from_pairs([("app", name)])).into(),
-            groups: vec![group(0, -5), group(25, i64::MIN)],
-        }
+        let mut streams = LabelSets::default();
+        assert!(["a", "b", "c"].iter().all(|name| streams.push((&Labels::from_pairs([("app", *name)])).into())));
+        Index { page_rows: 10, streams: Arc::new(streams), groups: vec![group(0, -5), group(25, i64::MIN)] }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::reader::{Pages, Reader};
 use crate::selection::Selection;
 use crate::settings::Settings;
 use block::Part;
-use model::{Labels, LogPage, TenantId, TimeRange};
+use model::{Labels, LogPage, Packed, TenantId, TimeRange};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -57,7 +57,7 @@ impl Merge {
         for reader in inputs {
             for (number, group) in reader.index().groups.iter().enumerate() {
                 if let Some(first) = first_stream(reader, group, range) {
-                    by_stream.push(Reverse((first.clone(), sources.len())));
+                    by_stream.push(Reverse((first, sources.len())));
                     sources.push(Source::new(reader.clone(), number));
                 }
             }
@@ -107,7 +107,7 @@ impl Merge {
             let Some(labels) = &self.stream else { return Ok(false) };
             let source = &mut self.sources[number];
             let end = source.end_before(number, self.by_time.peek().map(|Reverse(next)| *next));
-            let stream = building.stream(labels);
+            let stream = building.stream(labels)?;
             source.at += encoder.rows.append(stream, &source.page, source.at..end, max_bytes, max_rows);
             self.put_back(number)?;
         }
@@ -145,9 +145,9 @@ impl Merge {
 }
 
 /// The first stream of a row group that has rows within the range.
-fn first_stream<'a>(reader: &'a Reader, group: &Group, range: TimeRange) -> Option<&'a Labels> {
+fn first_stream(reader: &Reader, group: &Group, range: TimeRange) -> Option<Labels> {
     let run = group.runs.iter().find(|run| run.times.overlaps(range))?;
-    reader.streams().get(run.stream as usize)
+    reader.streams().get(run.stream as usize).map(Packed::to_labels)
 }
 
 impl Source {

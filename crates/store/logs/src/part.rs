@@ -3,13 +3,13 @@
 use crate::error::Error;
 use crate::frame::Compressor;
 use crate::group::{self, Buffers, Workshop};
-use crate::head::{BatchIndex, Streams};
+use crate::head::{BatchIndex, Names, Streams};
 use crate::index::{DATA, FILTERS, INDEX, Index, TIMES};
 use crate::reader::Reader;
 use crate::rows::Rows;
 use crate::settings::Settings;
 use block::{MemorySections, Part};
-use model::{Labels, TenantId, TimeRange};
+use model::{LabelSets, Labels, Packed, TenantId, TimeRange};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Buffers and learned templates, used again for every row group and tenant.
@@ -50,9 +50,9 @@ impl Encoder {
         settings: &Settings,
     ) -> Result<Part, Error> {
         let bytes: u64 = batches.clone().map(|batch| u64::from(batch.body_len)).sum();
-        let (labels, ranks) = sort(streams.labels());
+        let (labels, ranks) = sort(&streams.names())?;
         let mut building = Building::new(settings);
-        building.index.streams = labels;
+        building.index.streams = Arc::new(labels);
         let mut batches = batches.peekable();
         // Rooms that grow by doubling would be copied, and for a moment held twice. What is not used is never touched.
         building.buffers.data.reserve((bytes / USUAL_RATIO) as usize);
@@ -92,11 +92,12 @@ impl Building {
     }
 
     /// The number of a stream, which comes after all that were named before, or is the last of them.
-    pub fn stream(&mut self, labels: &Labels) -> u32 {
-        if self.index.streams.last() != Some(labels) {
-            self.index.streams.push(labels.clone());
+    pub fn stream(&mut self, labels: &Labels) -> Result<u32, Error> {
+        let labels = labels.as_packed();
+        if self.index.streams.last() != Some(labels) && !Arc::make_mut(&mut self.index.streams).push(labels) {
+            return Err(too_many());
         }
-        self.index.streams.len() as u32 - 1
+        Ok(self.index.streams.len() as u32 - 1)
     }
 
     /// Adds the encoder's rows as a row group, if there are any.
@@ -152,12 +153,20 @@ impl Buffers {
 }
 
 /// The label sets in order, and for each stream number its place among them.
-fn sort(labels: &[Labels]) -> (Vec<Labels>, Vec<u32>) {
-    let mut order: Vec<usize> = (0..labels.len()).collect();
-    order.sort_by(|a, b| labels[*a].cmp(&labels[*b]));
-    let mut ranks = vec![0; labels.len()];
-    for (rank, number) in order.iter().enumerate() {
-        ranks[*number] = rank as u32;
+fn sort(names: &Names) -> Result<(LabelSets, Vec<u32>), Error> {
+    let all: Vec<Packed<'_>> = names.iter().collect();
+    let mut order: Vec<u32> = (0..all.len() as u32).collect();
+    order.sort_unstable_by_key(|number| all[*number as usize]);
+    let (mut sorted, mut ranks) = (LabelSets::default(), vec![0; all.len()]);
+    for (rank, number) in order.into_iter().enumerate() {
+        ranks[number as usize] = rank as u32;
+        if !sorted.push(all[number as usize]) {
+            return Err(too_many());
+        }
     }
-    (order.into_iter().map(|number| labels[number].clone()).collect(), ranks)
+    Ok((sorted, ranks))
+}
+
+fn too_many() -> Error {
+    Error::Encode { what: "the label sets of a part", why: "they have more than 4 GiB".to_owned() }
 }

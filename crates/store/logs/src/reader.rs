@@ -17,7 +17,7 @@ use block::Sections;
 use bytes::Bytes;
 use group::GroupReader;
 use memchr::memmem::Finder;
-use model::{Horizon, Labels, LogPage, Matcher, TimeRange};
+use model::{Horizon, LabelSets, Labels, LogPage, Matcher, Packed, TimeRange};
 pub use part::RowPart;
 use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
@@ -56,7 +56,7 @@ impl Reader {
     }
 
     /// All label sets, sorted.
-    pub fn streams(&self) -> &[Labels] {
+    pub fn streams(&self) -> &LabelSets {
         &self.0.index.streams
     }
 
@@ -151,7 +151,12 @@ impl Reader {
     }
 
     /// The label sets that meet all matchers and have rows in row groups that overlap the range.
-    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<Labels>, Error> {
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
+        self.each_series(matchers, range).map(Packed::to_labels).collect()
+    }
+
+    /// These, one after the other.
+    pub fn each_series(&self, matchers: &[Matcher], range: TimeRange) -> impl Iterator<Item = Packed<'_>> {
         let mut present = vec![false; self.0.index.streams.len()];
         for run in self.0.index.groups.iter().flat_map(|group| &group.runs) {
             if run.times.overlaps(range) {
@@ -159,7 +164,7 @@ impl Reader {
             }
         }
         let streams = self.0.index.streams.iter().zip(present).filter(|(_, present)| *present);
-        Ok(streams.map(|(labels, _)| labels).filter(|labels| Matcher::all(matchers, labels)).cloned().collect())
+        streams.map(|(labels, _)| labels).filter(|labels| Matcher::all(matchers, *labels))
     }
 
     /// Decodes everything.
@@ -209,6 +214,11 @@ impl Reader {
 }
 
 impl Inner {
+    fn labels(&self, stream: u32) -> Result<Labels, Error> {
+        let labels = self.index.streams.get(stream as usize).map(Packed::to_labels);
+        labels.ok_or(Error::Corrupt { why: "there is no such stream" })
+    }
+
     fn read(&self, kind: u8, range: Range<u64>) -> Result<Bytes, Error> {
         let base = match kind {
             crate::index::DATA => self.base[0],
@@ -354,7 +364,7 @@ impl Pages {
         }
         if !self.lines && self.finders.is_empty() && !reader.has_metadata() {
             for (stream, rows) in parts {
-                let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
+                let mut out = LogPage::new(inner.labels(stream)?);
                 let local = &times[(rows.start - base) as usize..(rows.end - base) as usize];
                 out.times.extend(local.iter().filter(|time| range.contains(**time)));
                 out.ends.resize(out.times.len(), 0);
@@ -367,7 +377,7 @@ impl Pages {
         if let Some(take) = take.filter(|_| apart) {
             for (stream, rows) in parts {
                 let rows = (rows.start - base) as usize..(rows.end - base) as usize;
-                let labels = &inner.index.streams[stream as usize];
+                let labels = inner.labels(stream)?;
                 if take(Taken::Part(RowPart::new(labels, group, rows, &times, self.range, &mut lines)?)).is_break() {
                     return Ok(false);
                 }
@@ -381,7 +391,7 @@ impl Pages {
             (None, _) => {}
         }
         for (stream, rows) in parts {
-            let mut out = LogPage::new(inner.index.streams[stream as usize].clone());
+            let mut out = LogPage::new(inner.labels(stream)?);
             let local = (rows.start - base) as usize..(rows.end - base) as usize;
             lines.append(local, &times, range, &self.finders, &mut out)?;
             if !out.is_empty() {

@@ -1,6 +1,6 @@
 //! Which lines a reader wants.
 
-use model::{Labels, Matcher, TimeRange};
+use model::{Matcher, Packed, TimeRange};
 use std::collections::BinaryHeap;
 
 /// Rows of the streams that meet all matchers, within a time range.
@@ -22,7 +22,7 @@ impl Selection {
         Selection { matchers: Vec::new(), range: TimeRange::ALL, contains: Vec::new(), lines: true }
     }
 
-    pub(crate) fn matches(&self, labels: &Labels) -> bool {
+    pub(crate) fn matches(&self, labels: Packed<'_>) -> bool {
         Matcher::all(&self.matchers, labels)
     }
 }

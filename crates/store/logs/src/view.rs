@@ -1,11 +1,11 @@
 //! A consistent look at a head, and reads through it.
 
 use crate::error::Error;
-use crate::head::{BatchIndex, Generation, Streams};
+use crate::head::{BatchIndex, Generation, Names, Streams};
 use crate::rows;
 use crate::selection::{Quota, Selection};
 use memchr::memmem::Finder;
-use model::{Labels, LogPage, Matcher, TenantId, TimeRange};
+use model::{Labels, LogPage, Matcher, Packed, TenantId, TimeRange};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ impl View {
             if chunks.is_empty() {
                 continue;
             }
-            let wanted: Arc<[bool]> = streams.labels().iter().map(|labels| selection.matches(labels)).collect();
+            let names = streams.names();
+            let wanted: Arc<[bool]> = names.iter().map(|labels| selection.matches(labels)).collect();
             for batch in self.batches(&chunks, selection.range).filter(|batch| batch.index > after) {
                 // A stream that came after the view was taken has no number in it.
                 let wants = |id: u32| wanted.get(id as usize).copied().unwrap_or(false);
@@ -64,7 +65,8 @@ impl View {
                     batch.streams.iter().filter(|s| wants(s.stream) && s.times.overlaps(selection.range));
                 let times = wanted_streams.fold(TimeRange::EMPTY, |all, stream| all.union(stream.times));
                 if !times.is_empty() {
-                    work.push(Work { streams: streams.clone(), wanted: wanted.clone(), batch: batch.clone(), times });
+                    let (streams, names, wanted) = (streams.clone(), names.clone(), wanted.clone());
+                    work.push(Work { streams, names, wanted, batch: batch.clone(), times });
                 }
             }
         }
@@ -86,9 +88,22 @@ impl View {
     /// The label sets that meet all matchers and have rows in batches that overlap the range.
     pub fn series(&self, tenant: &TenantId, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
         let mut found = BTreeSet::new();
+        self.each_series(tenant, matchers, range, |labels| found.extend([labels.to_labels()]));
+        found.into_iter().collect()
+    }
+
+    /// Gives these label sets, some of them several times.
+    pub fn each_series(
+        &self,
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut give: impl FnMut(Packed<'_>),
+    ) {
         for generation in &self.generations {
             let Some((streams, chunks)) = generation.batches(tenant) else { continue };
-            let mut present = vec![false; streams.labels().len()];
+            let names = streams.names();
+            let mut present = vec![false; names.len()];
             for batch in self.batches(&chunks, range) {
                 for stream in batch.streams.iter().filter(|s| s.times.overlaps(range)) {
                     if let Some(present) = present.get_mut(stream.stream as usize) {
@@ -96,10 +111,9 @@ impl View {
                     }
                 }
             }
-            let labels = streams.labels().iter().zip(present).filter(|(_, present)| *present).map(|(labels, _)| labels);
-            found.extend(labels.filter(|labels| Matcher::all(matchers, labels)).cloned());
+            let labels = names.iter().zip(present).filter(|(_, present)| *present).map(|(labels, _)| labels);
+            labels.filter(|labels| Matcher::all(matchers, *labels)).for_each(&mut give);
         }
-        found.into_iter().collect()
     }
 
     /// How many rows the batches hold that overlap the range, at most.
@@ -133,6 +147,7 @@ pub struct HeadPages {
 /// A batch to read.
 struct Work {
     streams: Arc<Streams>,
+    names: Names,
     wanted: Arc<[bool]>,
     batch: BatchIndex,
     /// Of the wanted streams.
@@ -147,13 +162,13 @@ impl Iterator for HeadPages {
             if let Some(page) = self.ready.pop_front() {
                 return Some(Ok(page));
             }
-            let Work { streams, wanted, batch, times } = self.work.pop_front()?;
+            let Work { streams, names, wanted, batch, times } = self.work.pop_front()?;
             if self.quota.as_ref().is_some_and(|quota| !quota.needs(times)) {
                 continue;
             }
             self.index = batch.index;
             self.reach = self.quota.as_ref().map_or(0, |quota| quota.edge(times));
-            if let Err(error) = self.read(&streams, &wanted, &batch) {
+            if let Err(error) = self.read(&streams, &names, &wanted, &batch) {
                 self.work.clear();
                 return Some(Err(error));
             }
@@ -173,7 +188,7 @@ impl HeadPages {
         self.index
     }
 
-    fn read(&mut self, streams: &Streams, wanted: &[bool], batch: &BatchIndex) -> Result<(), Error> {
+    fn read(&mut self, streams: &Streams, names: &Names, wanted: &[bool], batch: &BatchIndex) -> Result<(), Error> {
         let body = rows::read_body(batch)?;
         if !self.finders.iter().all(|finder| finder.find(&body).is_some()) {
             return Ok(());
@@ -186,8 +201,9 @@ impl HeadPages {
             if !wanted.get(id as usize).copied().unwrap_or(false) {
                 continue;
             }
+            let Some(labels) = names.get(id) else { continue };
             let place = *places.entry(id).or_insert_with(|| {
-                self.ready.push_back(LogPage::new(streams.labels()[id as usize].clone()));
+                self.ready.push_back(LogPage::new(labels.to_labels()));
                 self.ready.len() - 1
             });
             for entry in stream.entries() {

@@ -22,8 +22,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use model::{Labels, Matcher, Signal, TimeRange};
-use std::collections::BTreeSet;
+use model::{Matcher, Signal, TimeRange};
 use std::time::Instant;
 
 pub fn routes() -> Router<Querier> {
@@ -111,33 +110,25 @@ async fn answer_range(read: &Read) -> Result<Answered, QueryError> {
     .await
 }
 
-async fn list(
-    read: Read,
-    pick: impl Fn(&Labels, &mut BTreeSet<String>) + Send + 'static,
-) -> Result<Answered, QueryError> {
+/// The values of a label; of the label without a name, the names of all.
+async fn values_of(read: Read, name: String) -> Result<Answered, QueryError> {
     let (start, end) = read.range()?;
     let selectors: Vec<Vec<Matcher>> = read.params.get("query").map(selector).transpose()?.into_iter().collect();
     read.run(move |context| {
-        let mut texts = BTreeSet::new();
-        context
-            .rows
-            .matching(Signal::Logs, &selectors, TimeRange::new(start, end))?
-            .iter()
-            .for_each(|labels| pick(labels, &mut texts));
+        let values = context.rows.label_values(Signal::Logs, &name, &selectors, TimeRange::new(start, end))?;
         let mut out = String::new();
-        json::strings(&mut out, texts.iter().map(String::as_str));
+        json::strings(&mut out, values.iter().map(|value| &**value));
         Ok(out)
     })
     .await
 }
 
 async fn labels(read: Read) -> Response {
-    let names = |labels: &Labels, texts: &mut BTreeSet<String>| texts.extend(labels.iter().map(|(n, _)| n.to_owned()));
-    respond(list(read, names).await)
+    respond(values_of(read, String::new()).await)
 }
 
 async fn label_values(Path(name): Path<String>, read: Read) -> Response {
-    respond(list(read, move |labels, texts| texts.extend(labels.get(&name).map(str::to_owned))).await)
+    respond(values_of(read, name).await)
 }
 
 async fn series(read: Read) -> Response {

@@ -16,11 +16,11 @@ use crate::tail::{Tail, Told, Wanted};
 use eval::source::{Delegated, LogSelection, Order, PageIter, PageSource, SeriesIter, SeriesSource, SourceError};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
-use model::{BatchId, Labels, Matcher, Series, Signal, TimeRange};
+use model::{BatchId, Labels, MatchOp, Matcher, Series, Signal, TimeRange};
 use proptest::prelude::*;
 use random_logs::{Row, SECOND, STREAMS};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use wire::batch::{Format, Header, StreamHeader};
@@ -250,6 +250,24 @@ fn one_place(rows: &[Row]) -> Memory {
     memory
 }
 
+/// The values that series have of a label; of the label without a name, the names of all.
+fn values_of<'l>(series: impl IntoIterator<Item = &'l Labels>, name: &str) -> Vec<Box<str>> {
+    let pairs = series.into_iter().flat_map(Labels::iter).filter(|(n, _)| name.is_empty() || name == *n);
+    let values: BTreeSet<Box<str>> = pairs.map(|(n, value)| if name.is_empty() { n } else { value }.into()).collect();
+    values.into_iter().collect()
+}
+
+/// Whether labels are told to have the values that series have, with and without conditions.
+fn check_values(rows: &TenantRows, signal: Signal, names: &[&str]) -> Result<(), TestCaseError> {
+    let conditions = [vec![], vec![Matcher::new("a", MatchOp::NotEqual, "1").expect("a matcher")]];
+    for (matchers, name) in conditions.iter().flat_map(|matchers| names.iter().map(move |name| (matchers, name))) {
+        let series = rows.series(signal, matchers, TimeRange::ALL).expect("series");
+        let got = rows.label_values(signal, name, matchers, TimeRange::ALL).expect("values");
+        prop_assert_eq!(got, values_of(&series, name), "{} of {:?}", name, matchers);
+    }
+    Ok(())
+}
+
 /// Counts the pages and lines that a query takes.
 struct Counting(TenantRows, AtomicUsize, AtomicUsize);
 
@@ -447,6 +465,7 @@ proptest! {
             let there = promql::Options { text: Some(text.as_str().into()), ..together.clone() };
             prop_assert_eq!(differ(ask(&everywhere, &there), want, 1e-9), None, "where the rows are: {}", text);
         }
+        check_values(&everywhere, Signal::Metrics, &["", "__name__", "a", "le"])?;
     }
 
     #[test]
@@ -526,6 +545,7 @@ proptest! {
             let ask = |source: &dyn PageSource| logql::entries(source, &expr, start, end, limit, order, &options);
             prop_assert_eq!(ask(&everywhere), ask(&one_place), "{}", text);
         }
+        check_values(&everywhere, Signal::Logs, &["", "app", "nobody"])?;
         let (asked, failed) = world.sliced();
         if works.iter().all(|works| *works) {
             prop_assert_eq!(failed, 0, "of {}", asked);

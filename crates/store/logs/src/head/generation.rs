@@ -1,6 +1,6 @@
 //! Batches between two cuts: what a flush writes and a view reads.
 
-use super::{Counts, Payload};
+use super::{Counts, Payload, Streams};
 use crate::error::Error;
 use model::{Labels, TenantId, TimeRange};
 use std::collections::HashMap;
@@ -19,14 +19,6 @@ pub struct TenantBatches {
     raw_bytes: u64,
     memory_bytes: u64,
     times: TimeRange,
-}
-
-/// The streams of a tenant in a generation, numbered as they came.
-#[derive(Default, Clone)]
-pub struct Streams {
-    by_key: HashMap<u128, u32>,
-    by_labels: HashMap<Labels, u32>,
-    labels: Vec<Labels>,
 }
 
 /// What is known of a batch without reading it.
@@ -63,7 +55,7 @@ impl Generation {
         let missing: Vec<u128> = {
             let tenants = self.read();
             let streams = tenants.get(&header.tenant).map(|tenant| &tenant.streams);
-            let known = |key: &u128| streams.is_some_and(|s| s.by_key.contains_key(key));
+            let known = |key: &u128| streams.is_some_and(|s| s.id(*key).is_some());
             header.streams.iter().map(|s| s.key).filter(|key| !known(key)).collect()
         };
         if missing.is_empty() {
@@ -72,7 +64,7 @@ impl Generation {
         let streams = before.get(&header.tenant);
         let mut unknown = Vec::new();
         for key in missing {
-            match streams.and_then(|s| s.by_key.get(&key).map(|id| s.labels[*id as usize].clone())) {
+            match streams.and_then(|streams| streams.labels(key)) {
                 Some(labels) => drop(found.insert(key, labels)),
                 None => unknown.push(key),
             }
@@ -100,15 +92,15 @@ impl Generation {
         });
         let mut streams = Vec::with_capacity(header.streams.len());
         for stream in &header.streams {
-            let id = match tenant.streams.by_key.get(&stream.key) {
-                Some(id) => *id,
+            let id = match tenant.streams.id(stream.key) {
+                Some(id) => id,
                 None => {
                     let labels = labels.get(&stream.key).ok_or_else(|| Error::Labels {
                         index,
                         why: "a stream was forgotten while its batch was added".to_owned(),
                     })?;
-                    tenant.memory_bytes += labels.packed().len() as u64 + 120;
-                    Arc::make_mut(&mut tenant.streams).insert(stream.key, labels)
+                    tenant.memory_bytes += labels.packed().len() as u64 + 48;
+                    tenant.streams.insert(stream.key, labels)
                 }
             };
             streams.push(StreamRows { stream: id, times: stream.times });
@@ -166,27 +158,5 @@ impl Generation {
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<TenantId, TenantBatches>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Streams {
-    fn insert(&mut self, key: u128, labels: &Labels) -> u32 {
-        // Two texts may mean the same labels.
-        let next = self.labels.len() as u32;
-        let id = *self.by_labels.entry(labels.clone()).or_insert(next);
-        if id == next {
-            self.labels.push(labels.clone());
-        }
-        self.by_key.insert(key, id);
-        id
-    }
-
-    pub fn id(&self, key: u128) -> Option<u32> {
-        self.by_key.get(&key).copied()
-    }
-
-    /// The labels of stream `n` at place `n`.
-    pub fn labels(&self) -> &[Labels] {
-        &self.labels
     }
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// Rows that are handed over; see [`Pages::visit`](super::Pages::visit).
 pub struct RowPart<'p, 'l> {
-    labels: &'p Labels,
+    labels: Labels,
     group: usize,
     /// Of the page.
     rows: Range<usize>,
@@ -18,7 +18,7 @@ pub struct RowPart<'p, 'l> {
 
 impl<'p, 'l> RowPart<'p, 'l> {
     pub(super) fn new(
-        labels: &'p Labels,
+        labels: Labels,
         group: usize,
         rows: Range<usize>,
         times: &'p [i64],
@@ -38,7 +38,7 @@ impl<'p, 'l> RowPart<'p, 'l> {
     }
 
     pub fn labels(&self) -> &Labels {
-        self.labels
+        &self.labels
     }
 
     /// The number of the row group.

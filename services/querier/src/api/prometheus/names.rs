@@ -10,8 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use eval::value::Warnings;
-use model::{Matcher, Signal};
-use std::collections::BTreeSet;
+use model::Signal;
 
 pub async fn labels(state: State<Querier>, raw: RawQuery, headers: HeaderMap, body: Bytes) -> Response {
     let read = read((state, raw, headers, body));
@@ -19,9 +18,8 @@ pub async fn labels(state: State<Querier>, raw: RawQuery, headers: HeaderMap, bo
         let (range, selectors) = (metadata_range(&read.params)?, selectors(&read.params)?);
         let limit = read.params.parsed("limit", parse_limit)?;
         read.run(move |context| {
-            let found = context.rows.matching(Signal::Metrics, &selectors, range)?;
-            let names = found.iter().flat_map(|l| l.iter().map(|(name, _)| name.to_owned())).collect();
-            Ok(list_of(&names, limit))
+            let names = context.rows.label_values(Signal::Metrics, "", &selectors, range)?;
+            Ok(list_of(names.iter().map(|name| &**name), limit))
         })
         .await
     };
@@ -43,12 +41,8 @@ pub async fn label_values(
             return Err(QueryError::bad("invalid label name: \"\""));
         }
         read.run(move |context| {
-            let all: &[Vec<Matcher>] = if selectors.is_empty() { &[Vec::new()] } else { &selectors };
-            let mut values = BTreeSet::new();
-            for matchers in all {
-                values.extend(context.rows.metric_label_values(&name, matchers, range)?);
-            }
-            Ok(list_of(&values, limit))
+            let values = context.rows.label_values(Signal::Metrics, &name, &selectors, range)?;
+            Ok(list_of(values.iter().map(|value| &**value), limit))
         })
         .await
     };

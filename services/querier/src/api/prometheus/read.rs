@@ -11,7 +11,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use eval::value::Warnings;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What handlers are given.
@@ -86,11 +85,12 @@ pub fn parse_limit(text: &str) -> Result<usize, QueryError> {
 }
 
 /// The first texts, and a warning if there are more.
-pub fn list_of(texts: &BTreeSet<String>, limit: Option<usize>) -> (String, Warnings) {
+pub fn list_of<'t>(texts: impl ExactSizeIterator<Item = &'t str>, limit: Option<usize>) -> (String, Warnings) {
     let limit = limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let (mut out, mut warnings) = (String::new(), Warnings::default());
-    json::strings(&mut out, texts.iter().take(limit).map(String::as_str));
-    if texts.len() > limit {
+    let is_cut = texts.len() > limit;
+    json::strings(&mut out, texts.take(limit));
+    if is_cut {
         warnings.warn("results truncated due to limit".into());
     }
     (out, warnings)

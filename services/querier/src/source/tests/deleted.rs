@@ -127,9 +127,8 @@ proptest! {
             }
             let series = everywhere.series(Signal::Metrics, &[], TimeRange::ALL).expect("answers");
             prop_assert_eq!(&series, &names, "{}", state);
-            let values = everywhere.metric_label_values("__name__", &[], TimeRange::ALL).expect("answers");
-            let want = names.iter().filter_map(|labels| labels.get("__name__").map(str::to_owned)).collect();
-            prop_assert_eq!(values, want, "{}", state);
+            let values = everywhere.label_values(Signal::Metrics, "__name__", &[], TimeRange::ALL).expect("answers");
+            prop_assert_eq!(values, values_of(&names, "__name__"), "{}", state);
         }
     }
 }

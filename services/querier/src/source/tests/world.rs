@@ -45,6 +45,9 @@ pub enum Head {
     Metrics(metrics::Head),
 }
 
+/// The shard whose leader does not know the newest question.
+const OLD: u32 = 2;
+
 pub struct Shard {
     id: ShardId,
     head: Head,
@@ -357,6 +360,21 @@ impl Shard {
                 Head::Metrics(head) => head.snapshot().series(&tenant, &matchers, range),
             };
             replies.extend(found.iter().map(rows::labels_reply));
+            return (replies, Ok(()));
+        }
+        if request.what() == v1::What::Values {
+            if self.id.index == OLD {
+                return (replies, Ok(()));
+            }
+            let label = String::from_utf8(request.work.to_vec()).expect("a name");
+            let found = match &self.head {
+                Head::Logs(head) => head.snapshot().series(&tenant, &matchers, range),
+                Head::Metrics(head) => head.snapshot().series(&tenant, &matchers, range),
+            };
+            let all = found.iter().flat_map(model::Labels::iter);
+            let wanted = all.filter(|(name, _)| label.is_empty() || label == *name);
+            let values = wanted.map(|(name, value)| if label.is_empty() { name } else { value }.to_owned()).collect();
+            replies.push(Rows::Values(v1::Values { values }));
             return (replies, Ok(()));
         }
         match &self.head {
