@@ -72,7 +72,7 @@ impl Querier {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
-            segments: Segments::new(ranges.clone(), settings.open_segments),
+            segments: Segments::new(ranges.clone(), settings.indexes),
             peers,
             others: others::Counts::default(),
         };

@@ -3,7 +3,8 @@
 use crate::error::QueryError;
 use crate::ranges::Ranges;
 use block::Segment;
-use model::TenantId;
+use model::{ByteSize, TenantId};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::sync::Arc;
 
@@ -11,14 +12,40 @@ use std::sync::Arc;
 pub struct Segments {
     ranges: Ranges,
     opened: Cache<String, Arc<Segment>>,
-    logs: Cache<(String, TenantId), Arc<logs::Reader>>,
-    metrics: Cache<(String, TenantId), Arc<metrics::Reader>>,
+    logs: Readers<logs::Reader>,
+    metrics: Readers<metrics::Reader>,
+}
+
+type Readers<R> = Cache<(String, TenantId), Arc<R>, Weight<R>>;
+
+/// How many directories of opened objects are kept.
+const OPENED: usize = 512;
+/// What an index usually takes.
+const USUAL: u64 = 64 << 10;
+
+/// Weighs a reader by what it holds.
+struct Weight<R>(fn(&R) -> usize);
+
+impl<R> Clone for Weight<R> {
+    fn clone(&self) -> Weight<R> {
+        Weight(self.0)
+    }
+}
+
+impl<R> Weighter<(String, TenantId), Arc<R>> for Weight<R> {
+    fn weight(&self, (name, _): &(String, TenantId), reader: &Arc<R>) -> u64 {
+        (name.len() + (self.0)(reader) + 256) as u64
+    }
 }
 
 impl Segments {
-    pub fn new(ranges: Ranges, capacity: usize) -> Segments {
-        let (opened, logs, metrics) = (Cache::new(capacity), Cache::new(capacity), Cache::new(capacity));
-        Segments { ranges, opened, logs, metrics }
+    /// That keeps about so many bytes of indexes, half of them for each signal.
+    pub fn new(ranges: Ranges, indexes: ByteSize) -> Segments {
+        let half = indexes.0 / 2;
+        let items = (half / USUAL) as usize + 1;
+        let logs = Cache::with_weighter(items, half, Weight(logs::Reader::held));
+        let metrics = Cache::with_weighter(items, half, Weight(metrics::Reader::held));
+        Segments { ranges, opened: Cache::new(OPENED), logs, metrics }
     }
 
     /// A tenant's logs in a segment; `None` when it has none. Blocks.

@@ -7,8 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How many opened segments of tenants are kept for the next query.
-    pub open_segments: usize,
+    /// Bytes of indexes (label sets, and where rows are) of opened segments and blocks that are kept for the next query.
+    pub indexes: ByteSize,
     /// Bytes of segments and blocks that are kept in memory, unless they are files of this machine. The queriers of a
     /// cluster divide them among themselves.
     pub cache: ByteSize,
@@ -24,7 +24,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            open_segments: 512,
+            indexes: ByteSize::mib(128),
             cache: ByteSize::mib(256),
             results: ByteSize::mib(128),
             catalog_age: Duration::from_secs(60),

@@ -36,7 +36,7 @@ impl Reader {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory, settings.catalog_age),
-            segments: Segments::new(Ranges::new(store, settings, Arc::default()), settings.open_segments),
+            segments: Segments::new(Ranges::new(store, settings, Arc::default()), settings.indexes),
             peers: Arc::default(),
             others: Default::default(),
         };

@@ -41,6 +41,11 @@ impl LabelSets {
         (0..self.len()).filter_map(|number| self.get(number))
     }
 
+    /// Bytes that they take.
+    pub fn held(&self) -> usize {
+        self.text.capacity() + size_of::<u32>() * self.ends.capacity()
+    }
+
     /// Gives back the room for more.
     pub fn shrink(&mut self) {
         self.text.shrink_to_fit();
@@ -60,7 +65,7 @@ mod tests {
         assert!(all.last().is_none() && all.is_empty());
         assert!(sets.iter().all(|labels| all.push(labels.into())));
         all.shrink();
-        assert_eq!((all.len(), all.get(3)), (3, None));
+        assert_eq!((all.len(), all.get(3), all.held()), (3, None, 12 + 12));
         assert_eq!(all.iter().map(Packed::to_labels).collect::<Vec<_>>(), sets);
         assert_eq!(all.last().map(|labels| labels.value("b")), Some("2"));
     }

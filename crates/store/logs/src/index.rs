@@ -57,6 +57,15 @@ impl Group {
 }
 
 impl Index {
+    /// About how many bytes it takes.
+    pub fn held(&self) -> usize {
+        let of = |group: &Group| {
+            let ranges = group.pages.len() + group.times.len();
+            size_of::<Group>() + size_of::<Run>() * group.runs.len() + size_of::<Range<u64>>() * ranges
+        };
+        self.streams.held() + self.groups.iter().map(of).sum::<usize>()
+    }
+
     pub fn encode(&self, compressor: &mut Compressor) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
         varint::put(&mut body, self.page_rows.into());

@@ -55,6 +55,11 @@ impl Reader {
         Reader(Arc::new(Inner { sections, index: Arc::new(index), base }))
     }
 
+    /// About how many bytes are held.
+    pub fn held(&self) -> usize {
+        self.0.index.held()
+    }
+
     /// All label sets, sorted.
     pub fn streams(&self) -> &LabelSets {
         &self.0.index.streams

@@ -91,6 +91,7 @@ impl Shredder {
         self.met.clear();
         self.skeletons.clear();
         self.recent.clear();
+        self.used.clear();
     }
 
     /// Starts a row group.

@@ -47,6 +47,8 @@ pub type Known = HashMap<TenantId, Arc<Streams>>;
 pub type Chunks = Vec<Arc<Vec<BatchIndex>>>;
 
 const CHUNK: usize = 64;
+/// Streams of a tenant that are remembered beyond a cut.
+const MOST_KNOWN: usize = 1 << 16;
 
 impl Generation {
     /// The stream keys of a batch that this generation does not know. Those that `before` knows go to `found`
@@ -125,9 +127,12 @@ impl Generation {
         Ok(())
     }
 
-    /// The streams of all tenants. Unlike the generation itself, they keep no payload.
+    /// The streams of all tenants, except those who have so many that they are hardly the same ones again and again. Unlike
+    /// the generation itself, they keep no payload.
     pub fn known(&self) -> Known {
-        self.read().iter().map(|(tenant, batches)| (tenant.clone(), batches.streams.clone())).collect()
+        let tenants = self.read();
+        let few = tenants.iter().filter(|(_, batches)| batches.streams.len() <= MOST_KNOWN);
+        few.map(|(tenant, batches)| (tenant.clone(), batches.streams.clone())).collect()
     }
 
     pub fn tenants(&self) -> Vec<TenantId> {

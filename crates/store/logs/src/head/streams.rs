@@ -45,6 +45,10 @@ impl Streams {
         self.read().names.clone()
     }
 
+    pub fn len(&self) -> usize {
+        self.read().names.len()
+    }
+
     /// Adds a text, and its stream if that is new.
     pub fn insert(&self, key: u128, labels: &Labels) -> u32 {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);

@@ -28,6 +28,30 @@ fn rebuild(lines: &[&str]) -> Vec<String> {
     out
 }
 
+/// Row group after row group of ever new shapes, each of them in some lines.
+#[test]
+fn shapes_that_are_too_many_are_forgotten() {
+    let (mut shredder, mut pool) = (Shredder::new(), Pool::default());
+    for group in 0..6 {
+        shredder.begin();
+        let mut raw = String::new();
+        let mut ends = Vec::new();
+        for line in 0..6000 {
+            raw.push_str(&format!(r#"{{"g{group}s{}":{line},"n":1}}"#, line / 6));
+            ends.push(raw.len() as u32);
+        }
+        let mut start = 0;
+        for end in ends {
+            shredder.row(raw.as_bytes(), start, end, &mut pool);
+            start = end;
+        }
+        shredder.end_page(raw.as_bytes(), &mut pool);
+        let apart = shredder.rows().iter().filter(|template| **template > 0).count();
+        assert!(apart > 3000, "only {apart} lines of group {group} were taken apart");
+        assert!(shredder.templates.len() <= 2 * MAX_TEMPLATES, "{}", shredder.templates.len());
+    }
+}
+
 fn templates(lines: &[&str]) -> Vec<u32> {
     let raw: String = lines.concat();
     let (mut shredder, mut pool) = (Shredder::new(), Pool::default());

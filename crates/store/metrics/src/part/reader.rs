@@ -64,6 +64,13 @@ fn holder(places: &[Place], number: u32) -> Option<usize> {
 }
 
 impl Reader {
+    /// About how many bytes are held once all labels were asked for, which are reckoned with three times their length in the
+    /// part. [`Reader::memory_bytes`] says how many are now.
+    pub fn held(&self) -> usize {
+        let section = |kind| self.sections.len(kind).unwrap_or(0) as usize;
+        3 * section(section::LABELS) + 4 * section(section::DIRECTORY)
+    }
+
     /// Reads the directory.
     pub fn open(sections: Arc<dyn Sections>) -> Result<Reader, Error> {
         let len = sections.len(section::DIRECTORY).ok_or(Error::Corrupt { why: "it has no directory" })?;

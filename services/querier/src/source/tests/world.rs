@@ -121,7 +121,7 @@ impl World {
             control: directory.control(),
             heads: Heads::new(directory.clone()),
             catalog: CatalogCopy::new(directory.clone(), settings.catalog_age),
-            segments: Segments::new(Ranges::new(store.clone(), &settings, Arc::default()), settings.open_segments),
+            segments: Segments::new(Ranges::new(store.clone(), &settings, Arc::default()), settings.indexes),
             peers: Arc::default(),
             others: Default::default(),
         };
