@@ -283,3 +283,57 @@ async fn long_lines_are_cut_where_the_tenant_wants_that() {
     );
     assert_eq!(agent.distributor.meters().lines_truncated.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
+
+#[tokio::test]
+async fn lines_of_container_runtimes_are_taken_apart_where_the_tenant_wants_that() {
+    let raw = [
+        "2200-01-01T00:00:00Z stdout F new",
+        "2026-01-01T00:00:00Z stdout P one and ",
+        "2026-01-01T00:00:00Z stderr F oh",
+        "plain",
+        "2026-01-01T00:00:00Z stdout F a half",
+    ];
+    let time = 1_767_225_600_000_000_000;
+    let (out, err) = (r#"{app="web", stream="stdout"}"#, r#"{app="web", stream="stderr"}"#);
+    let want = [(out, "one and a half"), (err, "oh"), (STREAM, "plain")]
+        .map(|(labels, line)| (labels.to_owned(), vec![line.to_owned()]));
+    let rows: Vec<(i64, &str)> = raw.iter().map(|line| (now(), *line)).collect();
+    let protobuf = logs(&[(STREAM, &rows)]);
+    let values: Vec<[String; 2]> = raw.iter().map(|line| [now().to_string(), (*line).to_owned()]).collect();
+    let json = serde_json::json!({"streams": [{"stream": {"app": "web"}, "values": values}]}).to_string().into_bytes();
+    for (headers, body) in [(PROTOBUF, snappy::compress(&protobuf)), (JSON, json)] {
+        let agent = Agent::limited(r#"{"discover": {"cri": true}}"#);
+        let answer = agent.post(LOKI, &[headers], body).await;
+        // The time that counts is the line's own.
+        answer.is(400, &["too new", "stream=\"stdout\"", "1 of 4 rows"]);
+        let batch = agent.shards.only();
+        assert_eq!(lines(&batch.body().expect("reads")), want);
+        assert_eq!(batch.header.streams[0].times, TimeRange::new(time, time));
+    }
+    // What has none of them, and what is of a tenant that does not want it, goes on as it came.
+    let others = logs(&[(STREAM, &[(now(), "plain"), (now(), "2026-01-01T00:00:00Z stdout X")])]);
+    let plain = Agent::new();
+    let agent = Agent::limited(r#"{"discover": {"cri": true}}"#);
+    for (agent, body) in [(&agent, &others), (&plain, &protobuf)] {
+        let payload = snappy::compress(body);
+        agent.post(LOKI, &[PROTOBUF], payload.clone()).await.is(204, &[]);
+        assert_eq!(agent.shards.only().payload, payload);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_container_runtimes_may_be_no_text() {
+    let agent = Agent::limited(r#"{"discover": {"cri": true, "pushes": true}}"#);
+    let mut body = logs(&[(STREAM, &[(5, "2026-01-01T00:00:00Z stdout F an ERROR?")])]);
+    let at = body.iter().position(|byte| *byte == b'?').expect("there");
+    body[at] = 0xff;
+    agent.push_logs(&body).await.is(204, &[]);
+    let batch = agent.shards.only();
+    let stored = batch.body().expect("reads");
+    let stream = wire::loki::streams(&stored).next().expect("one").expect("reads");
+    assert_eq!(stream.labels, r#"{app="web", service_name="web", stream="stdout"}"#);
+    let entry = stream.entries().next().expect("one").expect("reads");
+    assert_eq!(entry.line, "an ERROR\u{fffd}");
+    assert_eq!(entry.metadata().collect::<Vec<_>>(), [Ok(("detected_level", "error"))]);
+    assert_eq!(agent.push_logs(&body[..body.len() - 2]).await.status, 400);
+}
