@@ -155,6 +155,40 @@ async fn bad_streams_and_lines_are_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn reasons_have_words_and_meters() {
+    let limits = r#"{"max_line_size": "20B", "max_label_names": 2, "max_label_name_length": 5, "max_label_value_length": 6,
+                     "max_metadata_size": "8B", "creation_grace": "1h", "reject_old": "7d"}"#;
+    let (t, hour) = (now(), 3_600_000_000_000);
+    let mut metadata = wire::loki::Builder::new();
+    metadata.stream(STREAM).entry(t, "a", [("trace", "1234")]);
+    // Loki's words for the reasons, and what its senders look for in the texts.
+    for (body, reason, words) in [
+        (logs(&[(STREAM, &[(t, "a line of over 20 bytes")])]), "line_too_long", "max entry size exceeded"),
+        (metadata.finish(), "structured_metadata_too_large", "structured metadata of a line"),
+        (logs(&[(STREAM, &[(t - 200 * hour, "a")])]), "greater_than_max_sample_age", "timestamp too old"),
+        (logs(&[(STREAM, &[(t + 2 * hour, "a")])]), "too_far_in_future", "timestamp too new"),
+        (logs(&[("{}", &[(t, "a")])]), "missing_labels", "at least one label pair is required per stream"),
+        (logs(&[("", &[(t, "a")])]), "invalid_labels", "error parsing labels"),
+        (logs(&[("{a=", &[(t, "a")])]), "invalid_labels", "error parsing labels"),
+        (logs(&[(r#"{a="1", a="2"}"#, &[(t, "a")])]), "duplicate_label_names", "\"a\" occurs twice"),
+        (logs(&[(r#"{a="1", b="2", c="3"}"#, &[(t, "a")])]), "max_label_names_per_series", "has 3 labels"),
+        (logs(&[(r#"{a_name="1"}"#, &[(t, "a")])]), "label_name_too_long", "label name \"a_name\""),
+        (logs(&[(r#"{a="1234567"}"#, &[(t, "a")])]), "label_value_too_long", "label \"a\""),
+    ] {
+        let agent = Agent::limited(limits);
+        for turn in 1..=2 {
+            agent.push_logs(&body).await.is(400, &[words, &format!("[{reason}]")]);
+            let mut meters = telemetry::Exposition::default();
+            agent.distributor.write_meters(&mut meters);
+            let text = meters.text();
+            let counted = text.lines().filter(|line| line.contains("discarded_rows_total{") && !line.ends_with(" 0"));
+            let want = format!("ouro_distributor_discarded_rows_total{{reason=\"{reason}\"}} {turn}");
+            assert_eq!(counted.collect::<Vec<_>>(), [want]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn known_labels_are_checked_again_under_other_limits() {
     let agent = Agent::new();
     let body = logs(&[(r#"{a="1",b="2"}"#, &[(1, "x")])]);
