@@ -5,6 +5,7 @@ use crate::discard::Discard;
 use model::labels::METRIC_NAME;
 use tenancy::Limits;
 use wire::error::DecodeError;
+use wire::loki::LabelError;
 
 /// Why a label set is refused; `None` when it is good.
 pub type Complaint = Option<(Discard, String)>;
@@ -50,8 +51,11 @@ pub fn check_stream(text: &str, limits: &Limits) -> Complaint {
     let labels = match wire::loki::parse_labels(text) {
         Ok(labels) => labels,
         Err(error) => {
-            let text = format!("error parsing labels of stream {}: {error}", shorten(text));
-            return Some((Discard::InvalidLabels, text));
+            let discard = match error {
+                LabelError::Duplicate { .. } => Discard::DuplicateLabels,
+                _ => Discard::InvalidLabels,
+            };
+            return Some((discard, format!("error parsing labels of stream {}: {error}", shorten(text))));
         }
     };
     if labels.is_empty() {

@@ -34,16 +34,18 @@ pub enum Kind {
 }
 
 pub fn translate(content: Content, inflated: Inflated, admitted: &Admitted<Write>) -> Result<Translated, PushError> {
-    let limits = admitted.limits();
     let Inflated { body, payload } = inflated;
     let new = |kind, body| Translated { kind, body, payload: None, refused: Refusals::default(), is_new: true };
     Ok(match content {
-        Content::LokiProtobuf if limits.discover.pushes => new(Kind::Loki, discover(body, admitted)?),
-        Content::LokiJson if limits.discover.pushes => {
-            new(Kind::Loki, discover(wire::loki::from_json(&body)?, admitted)?)
+        Content::LokiProtobuf => match look_into(&body, admitted)? {
+            Some(body) => new(Kind::Loki, body),
+            None => Translated { payload, is_new: false, ..new(Kind::Loki, body) },
+        },
+        Content::LokiJson => {
+            let body = wire::loki::from_json(&body)?;
+            let found = look_into(&body, admitted)?;
+            new(Kind::Loki, found.unwrap_or(body))
         }
-        Content::LokiJson => new(Kind::Loki, wire::loki::from_json(&body)?),
-        Content::LokiProtobuf => Translated { payload, is_new: false, ..new(Kind::Loki, body) },
         Content::RemoteWrite(version) => Translated { payload, is_new: false, ..new(Kind::RemoteWrite(version), body) },
         Content::Lines(lines) => of_lines(&lines, &body, admitted)?,
         Content::Otlp { what, json: true } => of_otlp(what, &otlp::from_json(&body, what)?, admitted)?,
@@ -80,7 +82,10 @@ fn of_lines(lines: &Lines, body: &[u8], admitted: &Admitted<Write>) -> Result<Tr
     let mapping = Mapping { labels: &lines.labels, time_field, now: now(), limit };
     let body = wire::lines::translate(body, mapping).map_err(|error| too_large(error, admitted))?;
     let kind = if body.is_empty() { Kind::NoLines } else { Kind::Loki };
-    let body = discover(body, admitted)?;
+    let body = match unwrap_cri(&body, admitted)? {
+        Some(unwrapped) => discover(&unwrapped, admitted)?,
+        None => discover(&body, admitted)?,
+    };
     Ok(Translated { kind, body, payload: None, refused: Refusals::default(), is_new: true })
 }
 
@@ -90,18 +95,42 @@ fn now() -> i64 {
     i64::try_from(now).unwrap_or(i64::MAX)
 }
 
+/// A push of Loki's API with what the tenant wants to be found out about its lines when they come; `None` if that is nothing.
+fn look_into(body: &[u8], admitted: &Admitted<Write>) -> Result<Option<Vec<u8>>, PushError> {
+    let unwrapped = unwrap_cri(body, admitted)?;
+    match admitted.limits().discover.pushes {
+        true => discover(unwrapped.as_deref().unwrap_or(body), admitted).map(Some),
+        false => Ok(unwrapped),
+    }
+}
+
+/// Takes lines of container runtimes apart, if the tenant wants that; `None` if there are none.
+fn unwrap_cri(body: &[u8], admitted: &Admitted<Write>) -> Result<Option<Vec<u8>>, PushError> {
+    let limits = admitted.limits();
+    match limits.discover.cri {
+        true => of_text(body, admitted, |body| wire::loki::unwrap_cri(body, limits)),
+        false => Ok(None),
+    }
+}
+
 /// Adds what is found out about the lines of a push.
-fn discover(body: Vec<u8>, admitted: &Admitted<Write>) -> Result<Vec<u8>, PushError> {
+fn discover(body: &[u8], admitted: &Admitted<Write>) -> Result<Vec<u8>, PushError> {
     let limits = admitted.limits();
     let limit = limits.max_push_inflated.as_usize();
-    let found = match wire::loki::discover(&body, &limits.discover, limit) {
-        Err(DecodeError::Utf8) => {
-            let body = wire::loki::sanitize(&body).map_err(PushError::Body)?;
-            wire::loki::discover(&body, &limits.discover, limit)
-        }
-        found => found,
+    of_text(body, admitted, |body| wire::loki::discover(body, &limits.discover, limit))
+}
+
+/// What is made of a body, or of its text as far as it is one.
+fn of_text<T>(
+    body: &[u8],
+    admitted: &Admitted<Write>,
+    make: impl Fn(&[u8]) -> Result<T, DecodeError>,
+) -> Result<T, PushError> {
+    let made = match make(body) {
+        Err(DecodeError::Utf8) => make(&wire::loki::sanitize(body).map_err(PushError::Body)?),
+        made => made,
     };
-    found.map_err(|error| too_large(error, admitted))
+    made.map_err(|error| too_large(error, admitted))
 }
 
 /// The error of a body that became too large, or another one.

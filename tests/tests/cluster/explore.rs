@@ -79,6 +79,15 @@ async fn drilldown_is_answered_from_heads_and_segments() {
             .filter_map(|sample| sample[1].as_u64())
             .sum();
         assert_eq!(counted, 3, "{when}");
+        // Levels that nothing has stored are found where they are asked for.
+        let patterns =
+            ask("patterns", &[("query", "{app=\"web\"} | detected_level=\"unknown\""), ("step", "3600")]).await;
+        assert_eq!(patterns["data"][0]["pattern"], "<_>", "{when}");
+        let everything = ("query", "{}");
+        assert_eq!(ask("label/app/values", &[everything]).await["data"], json!(["api", "web"]), "{when}");
+        assert_eq!(ask("detected_labels", &[everything]).await["detectedLabels"], labels["detectedLabels"], "{when}");
+        let volume = ask("index/volume", &[everything, ("targetLabels", "env")]).await;
+        assert_eq!(volume["data"]["result"][0]["metric"], json!({"env": "test"}), "{when}");
         let found = ask("query_range", &[all]).await;
         let summary = &found["data"]["stats"]["summary"];
         assert_eq!(

@@ -112,6 +112,11 @@ pub struct DiscoverySettings {
     /// `limits.discover.pushes`: whether lines of Loki's push API get their levels when they come, too, and not when a query
     /// looks at them. It costs that bodies are read line by line and written again instead of being kept as they came.
     pub pushes: bool,
+    /// `limits.discover.cri`: whether lines of Loki's push API and plain lines that a container runtime wrote
+    /// (`2026-11-30T22:31:58Z stdout F message`) are taken apart: their time becomes the entry's, `stdout` or `stderr` the
+    /// label `stream` (metadata where the stream has one already or no label is left), and parts of a message (`P`) that
+    /// come in one push are joined up to `limits.max_line_size`. Bodies with such lines are written again.
+    pub cri: bool,
     /// `limits.discover.service_name`: the labels of which the first that a stream has is its `service_name`, if it
     /// has none; `unknown_service` where it has none of them. An empty list turns it off. A stream that is known keeps its
     /// name until it is idle.
@@ -144,6 +149,7 @@ impl Default for DiscoverySettings {
             ["level", "LEVEL", "Level", "severity", "SEVERITY", "Severity", "severity_text", "lvl", "LVL", "Lvl"];
         DiscoverySettings {
             pushes: false,
+            cri: false,
             service_name: services.map(str::to_owned).into(),
             levels: true,
             level_fields: levels.map(str::to_owned).into(),

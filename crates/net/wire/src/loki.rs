@@ -5,11 +5,13 @@
 //! push API. `hash` and `parsed` are not read.
 
 mod builder;
+mod cri;
 mod discovered;
 mod json;
 mod labels;
 
 pub use builder::{Builder, TRUNCATED_FROM, sanitize};
+pub use cri::unwrap_cri;
 pub use discovered::{discover, with_service};
 pub use json::{JsonError, from_json};
 pub use labels::{LabelError, label_text, parse_labels, quote};

@@ -1,4 +1,4 @@
-//! The canonical text of a query.
+//! The canonical text of a query. `{:#}` gives one that always means the same: sizes are not rounded.
 
 use crate::ast::*;
 use crate::quantity::{show_bytes, show_float, show_go_duration, show_prometheus_duration};
@@ -24,7 +24,8 @@ impl Display for LogExpr {
         let matchers: Vec<String> = self.matchers.iter().map(matcher).collect();
         write!(f, "{{{}}}", matchers.join(", "))?;
         for stage in &self.stages {
-            write!(f, " {stage}")?;
+            f.write_str(" ")?;
+            stage.fmt(f)?;
         }
         Ok(())
     }
@@ -59,7 +60,10 @@ impl Display for Stage {
             Stage::Regexp(text) => write!(f, "| regexp {}", quote(text)),
             Stage::Pattern(text) => write!(f, "| pattern {}", quote(text)),
             Stage::Unpack => f.write_str("| unpack"),
-            Stage::Label(filter) => write!(f, "| {filter}"),
+            Stage::Label(filter) => {
+                f.write_str("| ")?;
+                filter.fmt(f)
+            }
             Stage::LineFormat(text) => write!(f, "| line_format {}", quote(text)),
             Stage::LabelFormat(list) => {
                 let list: Vec<String> = list
@@ -95,11 +99,17 @@ impl Display for LineFilter {
 impl Display for LabelFilter {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            LabelFilter::And(left, right) => write!(f, "( {left} , {right} )"),
-            LabelFilter::Or(left, right) => write!(f, "( {left} or {right} )"),
+            LabelFilter::And(left, right) | LabelFilter::Or(left, right) => {
+                f.write_str("( ")?;
+                left.fmt(f)?;
+                f.write_str(if matches!(self, LabelFilter::And(..)) { " , " } else { " or " })?;
+                right.fmt(f)?;
+                f.write_str(" )")
+            }
             LabelFilter::Text(m) => f.write_str(&matcher(m)),
             LabelFilter::Number { name, op, value } => write!(f, "{name}{}{}", op.symbol(), show_float(*value)),
             LabelFilter::Duration { name, op, value } => write!(f, "{name}{}{}", op.symbol(), show_go_duration(*value)),
+            LabelFilter::Bytes { name, op, value } if f.alternate() => write!(f, "{name}{}{value}B", op.symbol()),
             LabelFilter::Bytes { name, op, value } => write!(f, "{name}{}{}", op.symbol(), show_bytes(*value)),
             LabelFilter::Ip { name, equal, pattern } => {
                 write!(f, "{name}{}ip({})", if *equal { "=" } else { "!=" }, quote(pattern))
@@ -117,7 +127,8 @@ impl Display for Unwrap {
             Some(Conversion::DurationSeconds) => write!(f, "| unwrap duration_seconds({})", self.label)?,
         }
         for filter in &self.filters {
-            write!(f, " | {filter}")?;
+            f.write_str(" | ")?;
+            filter.fmt(f)?;
         }
         Ok(())
     }
@@ -158,7 +169,8 @@ impl Display for RangeAggregation {
         }
         self.log.fmt(f)?;
         if let Some(unwrap) = &self.unwrap {
-            write!(f, " {unwrap}")?;
+            f.write_str(" ")?;
+            unwrap.fmt(f)?;
         }
         write!(f, "[{}]", show_prometheus_duration(self.range))?;
         if self.offset != 0 {

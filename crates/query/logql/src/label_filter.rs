@@ -75,7 +75,8 @@ impl LabelTest {
     }
 
     /// Whether the row stays. A value that can't be compared marks the row as failed and keeps it: only filters on the
-    /// error itself take it away.
+    /// error itself take it away. Of a row that failed before, no value is compared. As in Loki, numbers, durations and
+    /// sizes still take away one that has no such label, and addresses do not.
     pub(crate) fn keeps(&self, row: &mut Row<'_>) -> bool {
         match self {
             LabelTest::And(left, right) => left.keeps(row) && right.keeps(row),
@@ -128,6 +129,34 @@ fn compare<T: PartialOrd>(
         Err(why) => {
             row.fail(LABEL_FILTER_ERROR, why);
             true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::Stage;
+    use crate::{Expr, parse};
+
+    #[test]
+    fn rows_that_failed_are_not_compared() {
+        for (filter, kept, kept_after_an_error) in [
+            ("n > 1", true, true),
+            ("n > 5", false, true),
+            ("absent > 1", false, false),
+            ("absent > 1s", false, false),
+            ("absent > 1KB", false, false),
+            (r#"absent = ip("::1")"#, false, true),
+            (r#"absent = "x""#, false, false),
+        ] {
+            let Ok(Expr::Log(log)) = parse(&format!("{{a=\"b\"}} | {filter}")) else { panic!("{filter}") };
+            let [Stage::Label(filter)] = log.stages.as_slice() else { panic!("{filter}") };
+            let test = LabelTest::new(filter).expect("a good filter");
+            let mut row = Row::new(&[("n", "2")]);
+            assert_eq!(test.keeps(&mut row), kept, "{filter:?}");
+            row.fail("JSONParserErr", String::new());
+            assert_eq!(test.keeps(&mut row), kept_after_an_error, "{filter:?}, failed");
         }
     }
 }

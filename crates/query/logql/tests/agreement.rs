@@ -2,16 +2,22 @@
 
 #[path = "source/memory.rs"]
 mod memory;
+#[path = "agreement/numbers.rs"]
+mod numbers;
 #[path = "agreement/obvious.rs"]
 mod obvious;
+#[path = "agreement/quantities.rs"]
+mod quantities;
 #[path = "agreement/random.rs"]
 mod random;
 
 use eval::source::{Delegated, Done, LogSelection, Order, PageIter, PageSource, Said, SourceError, Visit, visit};
-use eval::value::{SampleValue, Value};
+use eval::value::{InstantSample, SampleValue, Value};
 use memory::Memory;
 use model::{Labels, Reason};
-use obvious::{Failed, Map};
+use numbers::Failed;
+use obvious::Map;
+use ouro_logql::ast::{Metric, VectorOp};
 use ouro_logql::{Error, Expr, Options, entries, fold, instant, parse, range};
 use proptest::prelude::*;
 use random::{Row, SECOND, STREAMS};
@@ -65,6 +71,19 @@ fn differ(got: &Points, want: &Points) -> Option<String> {
     let all = got.keys().chain(want.keys());
     let same = |key| matches!((got.get(key), want.get(key)), (Some(got), Some(want)) if near(*got, *want));
     all.into_iter().find(|key| !same(key)).map(|key| format!("{key:?}: {:?}, wanted {:?}", got.get(key), want.get(key)))
+}
+
+/// Whether a vector has the order that its query wants, if it wants one.
+fn is_sorted(value: &Value, metric: &Metric) -> bool {
+    let (Value::Vector(samples), Metric::Aggregation(fold)) = (value, metric) else { return true };
+    let number = |sample: &InstantSample| if let SampleValue::Float(value) = sample.value { value } else { f64::NAN };
+    let mut numbers: Vec<f64> = samples.iter().map(number).collect();
+    match fold.op {
+        VectorOp::SortDesc => numbers.reverse(),
+        VectorOp::Sort => {}
+        _ => return true,
+    }
+    numbers.is_sorted()
 }
 
 /// A source of which some rows are with others, who do their parts of queries.
@@ -183,7 +202,7 @@ proptest! {
         let times: Vec<i64> = (0..8).map(|n| (start + n * step) * SECOND).collect();
         let mut want = Ok(Points::new());
         for time in &times {
-            match (obvious::vector(&rows, metric, *time), &mut want) {
+            match (numbers::vector(&rows, metric, *time), &mut want) {
                 (Ok(vector), Ok(all)) => all.extend(vector.into_iter().map(|(labels, value)| ((labels, time / 1_000_000), value))),
                 (Err(Failed), _) => want = Err(Failed),
                 _ => {}
@@ -202,7 +221,9 @@ proptest! {
             (Err(_), Err(Failed)) => {}
             (got, want) => prop_assert!(false, "{text}: {got:?}, wanted {want:?}"),
         }
-        match (instant(&source, &expr, times[3], &options).map(points), obvious::vector(&rows, metric, times[3])) {
+        let once = instant(&source, &expr, times[3], &options);
+        prop_assert!(once.as_ref().map_or(true, |value| is_sorted(value, metric)), "{text}: {once:?}");
+        match (once.map(points), numbers::vector(&rows, metric, times[3])) {
             (Ok(got), Ok(want)) => {
                 let want = want.into_iter().map(|(labels, value)| ((labels, times[3] / 1_000_000), value)).collect();
                 prop_assert_eq!(differ(&got, &want), None, "{}", text);

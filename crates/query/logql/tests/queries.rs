@@ -235,6 +235,20 @@ fn windows_of_a_range_query_are_open_at_their_start() {
     assert_eq!(series[0].points, want.map(|(t, v)| (t * 1_000, v)));
 }
 
+#[test]
+fn replaced_labels_may_be_the_same_at_different_times() {
+    // The metadata of the two lines differ, and each is alone in its window.
+    let query = r#"label_replace(sum by (trace) (count_over_time({app="meta"}[10s])), "trace", "", "trace", ".*")"#;
+    let expr = parse(query).expect("a good query");
+    let Ok(Value::Matrix(series)) = range(&source(), &expr, 0, 20 * SECOND, 10 * SECOND, &Options::default()) else {
+        panic!("a matrix");
+    };
+    assert_eq!(series.len(), 1);
+    assert_eq!(series[0].points, [(10_000, 1.0), (20_000, 1.0)]);
+    let expr = parse(&query.replace("10s", "20s")).expect("a good query");
+    assert!(range(&source(), &expr, 0, 20 * SECOND, 10 * SECOND, &Options::default()).is_err());
+}
+
 /// Remembers what it was asked for.
 struct Asked(RefCell<Vec<LogSelection>>);
 

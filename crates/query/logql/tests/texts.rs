@@ -43,6 +43,18 @@ fn canonical_forms() {
 }
 
 #[test]
+fn exact_forms_are_read_back_alike() {
+    for query in [
+        r#"{a="b"} | ( ( x>1m0s , y<=2049B ) or z=ip("::1") )"#,
+        r#"sum_over_time({a="b"} | y==1234567B | unwrap c | d!=1025B[1m])"#,
+    ] {
+        let expr = parse(query).expect(query);
+        assert_eq!(format!("{expr:#}"), query);
+        assert_ne!(expr.to_string(), query);
+    }
+}
+
+#[test]
 fn functions_are_names_where_nothing_is_called() {
     check(r#"{rate="b"} | count="1" | duration > 1s"#, r#"{rate="b"} | count="1" | duration>1s"#);
     check(r#"sum by (min, ip) (rate({a="b"}[1m]))"#, r#"sum by (min,ip)(rate({a="b"}[1m]))"#);

@@ -53,6 +53,21 @@ async fn json_lines_tell_their_times() {
 }
 
 #[tokio::test]
+async fn lines_of_container_runtimes_are_taken_apart_where_the_tenant_wants_that() {
+    let agent = Agent::limited(r#"{"discover": {"cri": true}}"#);
+    let body = "2026-01-01T00:00:00Z stdout P one \n2026-01-01T00:00:01Z stdout F line\nplain\n";
+    agent.post(PATH, &[], body).await.is(204, &[]);
+    let batch = agent.shards.only();
+    let stored = lines(&batch.body().expect("reads"));
+    let want = [
+        (r#"{job="cdn", service_name="cdn", stream="stdout"}"#, "one line"),
+        (r#"{job="cdn", service_name="cdn"}"#, "plain"),
+    ];
+    assert_eq!(stored, want.map(|(labels, line)| (labels.to_owned(), vec![line.to_owned()])));
+    assert_eq!(batch.header.times.min, 1_767_225_600_000_000_000);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named() {
     let agent = Agent::limited(
         r#"{"max_push_body": "1KiB", "max_push_inflated": "4KiB", "max_line_size": "8B", "max_label_names": 2}"#,

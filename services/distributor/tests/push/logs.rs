@@ -155,6 +155,40 @@ async fn bad_streams_and_lines_are_left_out_and_named() {
 }
 
 #[tokio::test]
+async fn reasons_have_words_and_meters() {
+    let limits = r#"{"max_line_size": "20B", "max_label_names": 2, "max_label_name_length": 5, "max_label_value_length": 6,
+                     "max_metadata_size": "8B", "creation_grace": "1h", "reject_old": "7d"}"#;
+    let (t, hour) = (now(), 3_600_000_000_000);
+    let mut metadata = wire::loki::Builder::new();
+    metadata.stream(STREAM).entry(t, "a", [("trace", "1234")]);
+    // Loki's words for the reasons, and what its senders look for in the texts.
+    for (body, reason, words) in [
+        (logs(&[(STREAM, &[(t, "a line of over 20 bytes")])]), "line_too_long", "max entry size exceeded"),
+        (metadata.finish(), "structured_metadata_too_large", "structured metadata of a line"),
+        (logs(&[(STREAM, &[(t - 200 * hour, "a")])]), "greater_than_max_sample_age", "timestamp too old"),
+        (logs(&[(STREAM, &[(t + 2 * hour, "a")])]), "too_far_in_future", "timestamp too new"),
+        (logs(&[("{}", &[(t, "a")])]), "missing_labels", "at least one label pair is required per stream"),
+        (logs(&[("", &[(t, "a")])]), "invalid_labels", "error parsing labels"),
+        (logs(&[("{a=", &[(t, "a")])]), "invalid_labels", "error parsing labels"),
+        (logs(&[(r#"{a="1", a="2"}"#, &[(t, "a")])]), "duplicate_label_names", "\"a\" occurs twice"),
+        (logs(&[(r#"{a="1", b="2", c="3"}"#, &[(t, "a")])]), "max_label_names_per_series", "has 3 labels"),
+        (logs(&[(r#"{a_name="1"}"#, &[(t, "a")])]), "label_name_too_long", "label name \"a_name\""),
+        (logs(&[(r#"{a="1234567"}"#, &[(t, "a")])]), "label_value_too_long", "label \"a\""),
+    ] {
+        let agent = Agent::limited(limits);
+        for turn in 1..=2 {
+            agent.push_logs(&body).await.is(400, &[words, &format!("[{reason}]")]);
+            let mut meters = telemetry::Exposition::default();
+            agent.distributor.write_meters(&mut meters);
+            let text = meters.text();
+            let counted = text.lines().filter(|line| line.contains("discarded_rows_total{") && !line.ends_with(" 0"));
+            let want = format!("ouro_distributor_discarded_rows_total{{reason=\"{reason}\"}} {turn}");
+            assert_eq!(counted.collect::<Vec<_>>(), [want]);
+        }
+    }
+}
+
+#[tokio::test]
 async fn known_labels_are_checked_again_under_other_limits() {
     let agent = Agent::new();
     let body = logs(&[(r#"{a="1",b="2"}"#, &[(1, "x")])]);
@@ -282,4 +316,58 @@ async fn long_lines_are_cut_where_the_tenant_wants_that() {
         ]
     );
     assert_eq!(agent.distributor.meters().lines_truncated.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn lines_of_container_runtimes_are_taken_apart_where_the_tenant_wants_that() {
+    let raw = [
+        "2200-01-01T00:00:00Z stdout F new",
+        "2026-01-01T00:00:00Z stdout P one and ",
+        "2026-01-01T00:00:00Z stderr F oh",
+        "plain",
+        "2026-01-01T00:00:00Z stdout F a half",
+    ];
+    let time = 1_767_225_600_000_000_000;
+    let (out, err) = (r#"{app="web", stream="stdout"}"#, r#"{app="web", stream="stderr"}"#);
+    let want = [(out, "one and a half"), (err, "oh"), (STREAM, "plain")]
+        .map(|(labels, line)| (labels.to_owned(), vec![line.to_owned()]));
+    let rows: Vec<(i64, &str)> = raw.iter().map(|line| (now(), *line)).collect();
+    let protobuf = logs(&[(STREAM, &rows)]);
+    let values: Vec<[String; 2]> = raw.iter().map(|line| [now().to_string(), (*line).to_owned()]).collect();
+    let json = serde_json::json!({"streams": [{"stream": {"app": "web"}, "values": values}]}).to_string().into_bytes();
+    for (headers, body) in [(PROTOBUF, snappy::compress(&protobuf)), (JSON, json)] {
+        let agent = Agent::limited(r#"{"discover": {"cri": true}}"#);
+        let answer = agent.post(LOKI, &[headers], body).await;
+        // The time that counts is the line's own.
+        answer.is(400, &["too new", "stream=\"stdout\"", "1 of 4 rows"]);
+        let batch = agent.shards.only();
+        assert_eq!(lines(&batch.body().expect("reads")), want);
+        assert_eq!(batch.header.streams[0].times, TimeRange::new(time, time));
+    }
+    // What has none of them, and what is of a tenant that does not want it, goes on as it came.
+    let others = logs(&[(STREAM, &[(now(), "plain"), (now(), "2026-01-01T00:00:00Z stdout X")])]);
+    let plain = Agent::new();
+    let agent = Agent::limited(r#"{"discover": {"cri": true}}"#);
+    for (agent, body) in [(&agent, &others), (&plain, &protobuf)] {
+        let payload = snappy::compress(body);
+        agent.post(LOKI, &[PROTOBUF], payload.clone()).await.is(204, &[]);
+        assert_eq!(agent.shards.only().payload, payload);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_container_runtimes_may_be_no_text() {
+    let agent = Agent::limited(r#"{"discover": {"cri": true, "pushes": true}}"#);
+    let mut body = logs(&[(STREAM, &[(5, "2026-01-01T00:00:00Z stdout F an ERROR?")])]);
+    let at = body.iter().position(|byte| *byte == b'?').expect("there");
+    body[at] = 0xff;
+    agent.push_logs(&body).await.is(204, &[]);
+    let batch = agent.shards.only();
+    let stored = batch.body().expect("reads");
+    let stream = wire::loki::streams(&stored).next().expect("one").expect("reads");
+    assert_eq!(stream.labels, r#"{app="web", service_name="web", stream="stdout"}"#);
+    let entry = stream.entries().next().expect("one").expect("reads");
+    assert_eq!(entry.line, "an ERROR\u{fffd}");
+    assert_eq!(entry.metadata().collect::<Vec<_>>(), [Ok(("detected_level", "error"))]);
+    assert_eq!(agent.push_logs(&body[..body.len() - 2]).await.status, 400);
 }

@@ -1,13 +1,27 @@
 //! Requests to a running Ouro, with errors that say which server answered what.
 
 use crate::args::Server;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use std::time::Duration;
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(150);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A server of which nothing is heard for four times so long is gone.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 pub struct Client {
     http: reqwest::Client,
     address: String,
     tenant: String,
+}
+
+/// Why there is no answer.
+pub struct NoAnswer {
+    pub why: anyhow::Error,
+    /// Whether another try may go better.
+    pub again: bool,
 }
 
 /// What a push was answered.
@@ -34,22 +48,48 @@ fn error_text(body: &str) -> String {
 
 impl Client {
     pub fn new(server: &Server) -> anyhow::Result<Client> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(150)).build()?;
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(3)
+            .build()?;
         let address = server.address.trim_end_matches('/').to_owned();
         Ok(Client { http, address, tenant: server.tenant.clone() })
     }
 
     pub async fn get(&self, path: &str, params: &[(&str, String)]) -> anyhow::Result<String> {
+        let request = self.request(path, params).map_err(|error| error.why)?;
+        Ok(self.answer(request.timeout(TIMEOUT)).await.map_err(|error| error.why)?.text().await?)
+    }
+
+    /// An answer that may go on for ever, to be read bit by bit.
+    pub async fn open(
+        &self,
+        path: &str,
+        params: &[(&str, String)],
+        accept: &str,
+    ) -> Result<reqwest::Response, NoAnswer> {
+        self.answer(self.request(path, params)?.header("Accept", accept)).await
+    }
+
+    fn request(&self, path: &str, params: &[(&str, String)]) -> Result<reqwest::RequestBuilder, NoAnswer> {
         let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.address), params)
-            .with_context(|| format!("--address {} is not a URL", self.address))?;
-        let request = self.http.get(url).header("X-Scope-OrgID", &self.tenant);
-        let response = request.send().await.with_context(|| self.unreachable())?;
+            .with_context(|| format!("--address {} is not a URL", self.address))
+            .map_err(|why| NoAnswer { why, again: false })?;
+        Ok(self.http.get(url).header("X-Scope-OrgID", &self.tenant))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, NoAnswer> {
+        let sent = request.send().await.with_context(|| self.unreachable());
+        let response = sent.map_err(|why| NoAnswer { why, again: true })?;
         let status = response.status();
-        let text = response.text().await?;
-        if !status.is_success() {
-            bail!("{} answered {}: {}", self.address, status.as_u16(), error_text(&text));
+        if status.is_success() {
+            return Ok(response);
         }
-        Ok(text)
+        let text = response.text().await.unwrap_or_default();
+        let why = anyhow!("{} answered {}: {}", self.address, status.as_u16(), error_text(&text));
+        Err(NoAnswer { why, again: status.is_server_error() || status.as_u16() == 429 })
     }
 
     /// Posts a Loki push in JSON.
@@ -57,6 +97,7 @@ impl Client {
         let request = self
             .http
             .post(format!("{}/loki/api/v1/push", self.address))
+            .timeout(TIMEOUT)
             .header("X-Scope-OrgID", &self.tenant)
             .header("Content-Type", "application/json")
             .body(body);

@@ -35,7 +35,7 @@ impl Evaluation<'_> {
     /// The task for others; `None` if its text would not say it all.
     pub(super) fn task(&self, sampler: &Sampler<'_>) -> Option<Vec<u8>> {
         let aggregation = Metric::Range(Box::new(sampler.aggregation.clone()));
-        let query = aggregation.to_string();
+        let query = format!("{aggregation:#}");
         let is_same = matches!(parse(&query), Ok(Expr::Metric(read)) if read == aggregation);
         let Options { max_series, now, .. } = *self.options;
         let task = Task { query, pushed: sampler.pushed.cloned(), grid: self.grid, max_series, now };

@@ -4,11 +4,9 @@ use super::Evaluation;
 use crate::ast::{Grouping, LabelReplace, Metric, RangeOp, VectorAggregation, VectorOp};
 use crate::error::{Error, ParseError};
 use crate::re;
-use eval::EvalError;
 use eval::aggregate::{self, Aggregation, Param};
 use eval::column::Column;
-use model::Labels;
-use std::collections::HashSet;
+use eval::merged::Merged;
 
 impl Evaluation<'_> {
     pub(super) fn aggregate(&self, aggregation: &VectorAggregation) -> Result<Vec<Column>, Error> {
@@ -83,20 +81,18 @@ impl Evaluation<'_> {
     }
 
     pub(super) fn label_replace(&self, replace: &LabelReplace) -> Result<Vec<Column>, Error> {
-        let mut columns = self.columns(&replace.inner)?;
         let regex = re::compile(&format!("^(?:{})$", replace.regex)).map_err(ParseError::whole)?;
-        let mut seen: HashSet<Labels> = HashSet::with_capacity(columns.len());
-        for column in &mut columns {
-            let value = column.labels.value(&replace.source);
-            if let Some(captures) = regex.captures(value) {
+        let columns = self.columns(&replace.inner)?;
+        // Series that have the same labels now may still have values at different times.
+        let mut merged = Merged::new(self.budget);
+        for mut column in columns {
+            if let Some(captures) = regex.captures(column.labels.value(&replace.source)) {
                 let mut replaced = String::new();
                 captures.expand(&replace.replacement, &mut replaced);
                 column.labels = column.labels.with(&replace.destination, &replaced);
             }
-            if !seen.insert(column.labels.clone()) {
-                return Err(EvalError::execution("vector cannot contain metrics with the same labelset").into());
-            }
+            merged.push(column)?;
         }
-        Ok(columns)
+        Ok(merged.into_columns())
     }
 }

@@ -218,7 +218,7 @@ impl Run<'_> {
         };
         let value = match &self.dot {
             Some(dot) => dot.field(first),
-            None => (self.scope.label)(first).map_or(Value::Missing, Value::Text),
+            None => Value::Text((self.scope.label)(first).unwrap_or_default()),
         };
         rest.iter().fold(value, |value, name| value.field(name))
     }

@@ -29,6 +29,7 @@ fn fields_and_texts() {
     check("{{- .foo -}}  x  {{/* a comment */}}y", "blipx  y");
     check("{{__line__}} {{ __timestamp__ | unixEpoch }}", "the line 1656353124");
     check("{{ $x := .foo }}{{ $x | upper }}", "BLIP");
+    check(r#"{{ len .missing }}{{ eq .missing "" }}{{ .missing | default "none" }}"#, "0truenone");
     check("{{.}}", r#"map[f:1.5 foo:blip j:{"a":[{"x":1},{"x":2}]} n:3 s:/a b]"#);
 }
 

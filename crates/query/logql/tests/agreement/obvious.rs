@@ -1,23 +1,20 @@
-//! The language as far as random queries use it, straight from its definition: row by row, window by window, in maps.
+//! The stages as far as random queries use them, straight from their definition: row by row, in maps.
 
+use crate::quantities::{bytes, duration};
+use crate::random::templates::{Scope, render};
 use crate::random::{Row, STREAMS};
 use model::{MatchOp, Matcher};
 use ouro_logql::ast::{
-    BinaryOp, Comparison, Extraction, FormatValue, Grouping, LabelFilter, LabelSelector, LineFilter, LineMatch, LineOp,
-    LogExpr, Metric, RangeAggregation, RangeOp, Stage, VectorOp,
+    Comparison, Extraction, FormatValue, LabelFilter, LabelSelector, LineFilter, LineMatch, LineOp, LogExpr, Stage,
 };
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 pub type Map = BTreeMap<String, String>;
-pub type Vector = BTreeMap<Map, f64>;
 
-const ERROR: &str = "__error__";
-
-/// A metric query met a line that a stage could not handle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failed;
+pub const ERROR: &str = "__error__";
 
 /// A row on its way through the stages.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +25,12 @@ pub struct Seen {
     pub labels: Map,
 }
 
+impl Seen {
+    fn scope(&self) -> Scope<'_> {
+        Scope { labels: &self.labels, line: &self.line, time: self.time }
+    }
+}
+
 /// What the stages leave of a row.
 pub fn run(row: &Row, log: &LogExpr) -> Option<Seen> {
     let stream: Map = STREAMS[row.stream].iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
@@ -36,7 +39,11 @@ pub fn run(row: &Row, log: &LogExpr) -> Option<Seen> {
     }
     let mut seen = Seen { time: row.time, line: row.line.clone(), labels: stream.clone() };
     seen.labels.extend(row.trace.map(|trace| ("trace".to_owned(), trace.to_owned())));
-    log.stages.iter().all(|stage| pass(&mut seen, &stream, stage)).then_some(seen)
+    // What a parser finds under a name that the row brings along is called otherwise.
+    let brought = seen.labels.clone();
+    let stays = log.stages.iter().all(|stage| pass(&mut seen, &brought, stage));
+    seen.labels.retain(|_, value| !value.is_empty());
+    stays.then_some(seen)
 }
 
 fn meets(matcher: &Matcher, value: &str) -> bool {
@@ -49,7 +56,7 @@ fn meets(matcher: &Matcher, value: &str) -> bool {
     }
 }
 
-fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
+fn pass(seen: &mut Seen, brought: &Map, stage: &Stage) -> bool {
     match stage {
         Stage::Line(filter) => return line_filter(&seen.line, filter),
         Stage::Label(filter) => return label_filter(&mut seen.labels, filter),
@@ -62,12 +69,12 @@ fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
             let mut all = Map::new();
             flatten("", ".", &value, &mut all);
             let pairs = if wanted.is_empty() { renamed(&all, "_") } else { chosen(&all, wanted) };
-            extract(seen, stream, pairs);
+            extract(seen, brought, pairs);
         }
         Stage::Logfmt { extractions, .. } => {
             let all = logfmt(&seen.line);
             let pairs = if extractions.is_empty() { all } else { chosen(&all, extractions) };
-            extract(seen, stream, pairs);
+            extract(seen, brought, pairs);
         }
         Stage::Regexp(regex) => {
             let regex = Regex::new(regex).expect("good");
@@ -75,18 +82,32 @@ fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
             let found = regex.captures(&seen.line);
             let pairs = found.iter().flat_map(|found| names().map(|name| (name.to_owned(), found[name].to_owned())));
             let pairs = pairs.collect();
-            extract(seen, stream, pairs);
+            extract(seen, brought, pairs);
         }
         Stage::Pattern(pattern) => {
-            // Three captures between two spaces.
-            let names: Vec<&str> = pattern.split(' ').map(|name| name.trim_matches(['<', '>'])).collect();
-            let parts = seen.line.splitn(3, ' ').map(str::to_owned);
-            let pairs = names.into_iter().zip(parts).filter(|(name, _)| *name != "_");
-            let pairs = pairs.map(|(name, part)| (name.to_owned(), part)).collect();
-            extract(seen, stream, pairs);
+            let pairs = captured(pattern, &seen.line);
+            extract(seen, brought, pairs);
         }
-        Stage::LineFormat(template) => seen.line = format(template, &seen.labels),
+        Stage::Unpack => {
+            let Ok(Value::Object(fields)) = serde_json::from_str(&seen.line) else {
+                seen.labels.insert(ERROR.into(), "JSONParserErr".into());
+                return true;
+            };
+            let Some(Value::String(entry)) = fields.get("_entry") else { return true };
+            let texts = fields.iter().filter(|(name, _)| *name != "_entry");
+            let pairs = texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+            extract(seen, brought, pairs);
+            seen.line = entry.clone();
+        }
+        Stage::Decolorize => {
+            // Random lines have no escapes but those of colors.
+            let color = Regex::new("\u{1b}\\[[0-9;]*m").expect("good");
+            seen.line = color.replace_all(&seen.line, "").into_owned();
+        }
+        Stage::LineFormat(template) => seen.line = render(template, &seen.scope()),
         Stage::LabelFormat(formats) => {
+            // All templates see the labels as they were.
+            let before = seen.clone();
             for one in formats {
                 match &one.value {
                     FormatValue::Rename(from) => {
@@ -95,7 +116,7 @@ fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
                         }
                     }
                     FormatValue::Template(template) => {
-                        let value = format(template, &seen.labels);
+                        let value = render(template, &before.scope());
                         seen.labels.insert(one.name.clone(), value);
                     }
                 }
@@ -105,7 +126,6 @@ fn pass(seen: &mut Seen, stream: &Map, stage: &Stage) -> bool {
         Stage::Keep(selectors) => {
             seen.labels.retain(|name, value| name == ERROR || selectors.iter().any(|s| selects(s, name, value)));
         }
-        other => panic!("{other:?} is not among random stages"),
     }
     true
 }
@@ -121,26 +141,101 @@ fn line_filter(line: &str, filter: &LineFilter) -> bool {
     let found = |one: &LineMatch| match (one, filter.op) {
         (LineMatch::Text(text), LineOp::Contains | LineOp::NotContains) => line.contains(text.as_str()),
         (LineMatch::Text(text), LineOp::Matches | LineOp::NotMatches) => Regex::new(text).expect("good").is_match(line),
-        other => panic!("{other:?} is not among random filters"),
+        (LineMatch::Text(text), LineOp::Pattern | LineOp::NotPattern) => covers(text, line),
+        (LineMatch::Ip(wanted), _) => addresses(line).into_iter().any(|address| is_within(wanted, address)),
     };
     filter.alternatives.iter().any(found) != filter.op.is_negative()
 }
 
-fn label_filter(labels: &mut Map, filter: &LabelFilter) -> bool {
+/// What stands where a pattern has names. A line that ends early gives its rest to the name that it ended in.
+fn captured(pattern: &str, line: &str) -> Map {
+    let (mut rest, mut pairs) = (line, Map::new());
+    for part in pattern.split('<').skip(1) {
+        let (name, until) = part.split_once('>').expect("a name");
+        let end = if until.is_empty() { None } else { rest.find(until) };
+        let value = end.map_or(rest, |end| &rest[..end]);
+        if name != "_" {
+            pairs.insert(name.to_owned(), value.to_owned());
+        }
+        let Some(end) = end else { break };
+        rest = &rest[end + until.len()..];
+    }
+    pairs
+}
+
+/// Whether texts with `<_>` between them make up the line: each is where it first comes up after at least one character,
+/// and the line ends with the pattern. A text at the beginning may come up anywhere.
+fn covers(pattern: &str, line: &str) -> bool {
+    let mut rest = line;
+    for (at, text) in pattern.split("<_>").enumerate() {
+        if at > 0 && text.is_empty() {
+            return !rest.is_empty();
+        }
+        match rest.find(text) {
+            Some(place) if at == 0 || place > 0 => rest = &rest[place + text.len()..],
+            _ => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+/// The addresses in a text, between what cannot be in one.
+fn addresses(text: &str) -> Vec<IpAddr> {
+    let of = |separates: fn(char) -> bool| text.split(separates).filter_map(|part| part.parse().ok());
+    let v4 = of(|c| !c.is_ascii_digit() && c != '.').filter(IpAddr::is_ipv4);
+    let v6 = of(|c| !c.is_ascii_hexdigit() && c != ':').filter(IpAddr::is_ipv6);
+    v4.chain(v6).collect()
+}
+
+/// An address, two with a dash between them, or a network.
+fn is_within(wanted: &str, address: IpAddr) -> bool {
+    let read = |text: &str| text.parse::<IpAddr>().expect("an address");
+    if let Some((first, last)) = wanted.split_once('-') {
+        return first.contains(':') == address.is_ipv6() && read(first) <= address && address <= read(last);
+    }
+    let Some((network, bits)) = wanted.split_once('/') else { return read(wanted) == address };
+    let bits: usize = bits.parse().expect("a number");
+    let digits = |address: IpAddr| -> String {
+        match address {
+            IpAddr::V4(address) => format!("4{:032b}", u32::from(address)),
+            IpAddr::V6(address) => format!("6{:0128b}", u128::from(address)),
+        }
+    };
+    digits(read(network))[..=bits] == digits(address)[..=bits]
+}
+
+pub fn label_filter(labels: &mut Map, filter: &LabelFilter) -> bool {
     match filter {
         LabelFilter::And(left, right) => label_filter(labels, left) && label_filter(labels, right),
         LabelFilter::Or(left, right) => label_filter(labels, left) || label_filter(labels, right),
         LabelFilter::Text(matcher) => meets(matcher, labels.get(&matcher.name).map_or("", String::as_str)),
-        LabelFilter::Number { name, op, value } => match labels.get(name).map(|text| text.parse::<f64>()) {
-            None => false,
-            Some(_) if labels.contains_key(ERROR) => true,
-            Some(Ok(number)) => op.holds(number, *value),
-            Some(Err(_)) => {
-                labels.insert(ERROR.into(), "LabelFilterErr".into());
-                true
-            }
-        },
-        other => panic!("{other:?} is not among random filters"),
+        LabelFilter::Number { name, op, value } => compare(labels, name, *op, *value, |text| text.parse().ok()),
+        LabelFilter::Duration { name, op, value } => compare(labels, name, *op, *value as f64 / 1e9, duration),
+        LabelFilter::Bytes { name, op, value } => compare(labels, name, *op, *value as f64, bytes),
+        // Unlike the others, this one keeps a row that failed also if it has no such label.
+        LabelFilter::Ip { .. } if labels.contains_key(ERROR) => true,
+        LabelFilter::Ip { name, equal, pattern } => labels
+            .get(name)
+            .is_some_and(|text| addresses(text).into_iter().any(|one| is_within(pattern, one)) == *equal),
+    }
+}
+
+fn compare(labels: &mut Map, name: &str, op: Comparison, right: f64, read: impl Fn(&str) -> Option<f64>) -> bool {
+    let Some(text) = labels.get(name) else { return false };
+    if labels.contains_key(ERROR) {
+        return true;
+    }
+    let Some(left) = read(text) else {
+        labels.insert(ERROR.into(), "LabelFilterErr".into());
+        return true;
+    };
+    match op {
+        Comparison::Equal => left == right,
+        Comparison::NotEqual => left != right,
+        Comparison::Greater => left > right,
+        Comparison::GreaterEqual => left >= right,
+        Comparison::Less => left < right,
+        Comparison::LessEqual => left <= right,
     }
 }
 
@@ -174,156 +269,10 @@ fn logfmt(line: &str) -> Map {
     pair.captures_iter(line).map(|c| (c[1].to_owned(), value(&c))).collect()
 }
 
-fn extract(seen: &mut Seen, stream: &Map, pairs: Map) {
+fn extract(seen: &mut Seen, brought: &Map, pairs: Map) {
     for (name, value) in pairs {
-        let name = if stream.contains_key(&name) { format!("{name}_extracted") } else { name };
+        let name = if brought.contains_key(&name) { format!("{name}_extracted") } else { name };
         seen.labels.insert(name, value);
     }
     seen.labels.retain(|_, value| !value.is_empty());
-}
-
-/// A template whose only actions are labels.
-fn format(template: &str, labels: &Map) -> String {
-    let action = Regex::new(r"\{\{\.(\w+)\}\}").expect("good");
-    action.replace_all(template, |c: &regex::Captures<'_>| labels.get(&c[1]).cloned().unwrap_or_default()).into_owned()
-}
-
-/// The vector at a time.
-pub fn vector(rows: &[Row], metric: &Metric, time: i64) -> Result<Vector, Failed> {
-    match metric {
-        Metric::Range(range) => window(rows, range, time),
-        Metric::Aggregation(fold) => {
-            let mut groups: BTreeMap<Map, Vec<f64>> = BTreeMap::new();
-            let none = Grouping { without: false, labels: Vec::new() };
-            let by = fold.grouping.as_ref().unwrap_or(&none);
-            // Loki groups the rows of sums at once, so that `by` may name the label which became the number.
-            let inner = match &fold.inner {
-                Metric::Range(range) if fold.op == VectorOp::Sum && !by.without && range.grouping.is_none() => {
-                    let mut range = range.clone();
-                    if matches!(range.op, RangeOp::Sum | RangeOp::Rate) && range.unwrap.is_some() {
-                        range.grouping = Some(by.clone());
-                    }
-                    window(rows, &range, time)?
-                }
-                inner => vector(rows, inner, time)?,
-            };
-            for (labels, value) in inner {
-                let key = grouped(&labels, by);
-                groups.entry(key).or_default().push(value);
-            }
-            Ok(groups.into_iter().map(|(labels, values)| (labels, folded(fold.op, &values))).collect())
-        }
-        Metric::Binary(binary) => {
-            if let Metric::Literal(number) = binary.right {
-                let left = vector(rows, &binary.left, time)?;
-                return Ok(left.into_iter().filter_map(|(l, v)| Some((l, apply(binary.op, v, number)?))).collect());
-            }
-            let (left, right) = (vector(rows, &binary.left, time)?, vector(rows, &binary.right, time)?);
-            Ok(match binary.op {
-                BinaryOp::And => left.into_iter().filter(|(labels, _)| right.contains_key(labels)).collect(),
-                BinaryOp::Unless => left.into_iter().filter(|(labels, _)| !right.contains_key(labels)).collect(),
-                BinaryOp::Or => right.into_iter().chain(left).collect(),
-                op => {
-                    let pair = |(labels, value): (Map, f64)| {
-                        let value = apply(op, value, *right.get(&labels)?)?;
-                        Some((labels, value))
-                    };
-                    left.into_iter().filter_map(pair).collect()
-                }
-            })
-        }
-        other => panic!("{other:?} is not among random queries"),
-    }
-}
-
-/// Nothing where a comparison does not hold.
-fn apply(op: BinaryOp, left: f64, right: f64) -> Option<f64> {
-    match op {
-        BinaryOp::Compare(Comparison::Greater) => (left > right).then_some(left),
-        BinaryOp::Compare(Comparison::LessEqual) => (left <= right).then_some(left),
-        BinaryOp::Add => Some(left + right),
-        BinaryOp::Sub => Some(left - right),
-        BinaryOp::Mul => Some(left * right),
-        BinaryOp::Div => Some(if right == 0.0 { f64::NAN } else { left / right }),
-        other => panic!("{other:?} is not among random operators"),
-    }
-}
-
-fn grouped(labels: &Map, grouping: &Grouping) -> Map {
-    let named = |name: &String| grouping.labels.contains(name) != grouping.without;
-    labels.iter().filter(|(name, _)| named(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
-}
-
-fn folded(op: VectorOp, values: &[f64]) -> f64 {
-    let sum = values.iter().sum::<f64>();
-    match op {
-        VectorOp::Sum => sum,
-        VectorOp::Avg => sum / values.len() as f64,
-        VectorOp::Min => values.iter().copied().fold(f64::INFINITY, f64::min),
-        VectorOp::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        VectorOp::Count => values.len() as f64,
-        other => panic!("{other:?} is not among random aggregations"),
-    }
-}
-
-fn window(rows: &[Row], range: &RangeAggregation, time: i64) -> Result<Vector, Failed> {
-    let end = time - range.offset;
-    let mut all: BTreeMap<Map, Vec<(i64, f64)>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| end - range.range < row.time && row.time <= end) {
-        let Some(mut seen) = run(row, &range.log) else { continue };
-        let mut number = seen.line.len() as f64;
-        if let Some(unwrap) = &range.unwrap {
-            let Some(text) = seen.labels.get(&unwrap.label) else { continue };
-            match text.parse() {
-                Ok(value) => number = value,
-                Err(_) => drop(seen.labels.entry(ERROR.into()).or_insert("SampleExtractionErr".into())),
-            }
-            if !unwrap.filters.iter().all(|filter| label_filter(&mut seen.labels, filter)) {
-                continue;
-            }
-        }
-        if seen.labels.contains_key(ERROR) {
-            return Err(Failed);
-        }
-        // Only `by` can keep the label that became the number.
-        let key = match (&range.grouping, &range.unwrap) {
-            (Some(by), _) if !by.without => grouped(&seen.labels, by),
-            (without, unwrap) => {
-                seen.labels.retain(|name, _| !unwrap.iter().any(|unwrap| unwrap.label == *name));
-                without.as_ref().map_or(seen.labels.clone(), |without| grouped(&seen.labels, without))
-            }
-        };
-        all.entry(key).or_default().push((seen.time, number));
-    }
-    let value = |(labels, mut samples): (Map, Vec<(i64, f64)>)| {
-        samples.sort_by_key(|(time, _)| *time);
-        (labels, over(range, &samples))
-    };
-    Ok(all.into_iter().map(value).collect())
-}
-
-fn over(range: &RangeAggregation, samples: &[(i64, f64)]) -> f64 {
-    let (count, seconds) = (samples.len() as f64, range.range as f64 / 1e9);
-    let numbers = || samples.iter().map(|(_, number)| *number);
-    let sum: f64 = numbers().sum();
-    match range.op {
-        RangeOp::Count => count,
-        RangeOp::Rate if range.unwrap.is_none() => count / seconds,
-        RangeOp::Rate | RangeOp::BytesRate => sum / seconds,
-        RangeOp::Bytes | RangeOp::Sum => sum,
-        RangeOp::Avg => sum / count,
-        RangeOp::Min => numbers().fold(f64::INFINITY, f64::min),
-        RangeOp::Max => numbers().fold(f64::NEG_INFINITY, f64::max),
-        RangeOp::First => samples[0].1,
-        RangeOp::Last => samples[samples.len() - 1].1,
-        RangeOp::Quantile => {
-            let mut sorted: Vec<f64> = numbers().collect();
-            sorted.sort_by(f64::total_cmp);
-            let rank = range.param.unwrap_or(0.0) * (count - 1.0);
-            let (below, above) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
-            below + (above - below) * rank.fract()
-        }
-        RangeOp::Stddev => (numbers().map(|n| (n - sum / count).powi(2)).sum::<f64>() / count).sqrt(),
-        other => panic!("{other:?} is not among random aggregations"),
-    }
 }

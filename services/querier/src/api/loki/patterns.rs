@@ -1,7 +1,7 @@
 //! The templates of lines, found when they are asked for in the newest lines of the range.
 
 use crate::api::json;
-use crate::api::loki::read::{Answered, Read, check_range, options, parse, respond};
+use crate::api::loki::read::{Answered, Read, check_range, options, parse, respond, rows_for};
 use crate::error::QueryError;
 use axum::response::Response;
 use eval::source::Order;
@@ -24,7 +24,8 @@ async fn answer(read: &Read) -> Result<Answered, QueryError> {
     }
     read.run(move |context| {
         check_range(&context.limits, start, end)?;
-        let found = logql::entries(&context.rows, &expr, start, end, SAMPLE, Order::Backward, &options(context))?;
+        let rows = rows_for(context, &expr);
+        let found = logql::entries(&rows, &expr, start, end, SAMPLE, Order::Backward, &options(context))?;
         let mut miner = Miner::default();
         for entry in found.iter().flat_map(|stream| &stream.entries) {
             miner.take(entry.time_ns.div_euclid(step) * step, &entry.line);

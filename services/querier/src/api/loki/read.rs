@@ -183,8 +183,12 @@ pub fn check_range(limits: &Limits, start: i64, end: i64) -> Result<(), QueryErr
     }
 }
 
-/// The matchers of a selector without stages.
+/// The matchers of a selector without stages; `{}` selects everything.
 pub fn selector(text: &str) -> Result<Vec<Matcher>, QueryError> {
+    let inside = text.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    if inside.is_some_and(|inside| inside.trim().is_empty()) {
+        return Ok(Vec::new());
+    }
     match parse(text)? {
         logql::Expr::Log(log) if log.stages.is_empty() => Ok(log.matchers),
         _ => Err(QueryError::bad(format!("only label matchers are supported: {text}"))),
