@@ -24,7 +24,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            indexes: ByteSize::mib(128),
+            indexes: ByteSize::mib(256),
             cache: ByteSize::mib(256),
             results: ByteSize::mib(128),
             catalog_age: Duration::from_secs(60),

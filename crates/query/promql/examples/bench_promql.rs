@@ -68,7 +68,7 @@ impl Made {
 impl SeriesSource for Made {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
         let matchers = matchers.to_vec();
-        let chosen = self.series.iter().enumerate().filter(move |(_, labels)| Matcher::all(&matchers, labels));
+        let chosen = self.series.iter().enumerate().filter(move |(_, labels)| Matcher::all(&matchers, *labels));
         Ok(Box::new(chosen.map(move |(seed, labels)| {
             let mut series = Series::new(labels.clone());
             let first = (range.min + self.interval - 1).div_euclid(self.interval);
