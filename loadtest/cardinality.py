@@ -12,60 +12,14 @@ import argparse
 import json
 import pathlib
 import random
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
-import urllib.request
+
+from ouro import Ouro
 
 BATCH = 5_000
-HEADERS = {"Content-Type": "application/json", "X-Scope-OrgID": "edge"}
-
-
-class Ouro:
-    """A process of its own, its data in a folder."""
-
-    def __init__(self, binary, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        with open(f"{folder}.log", "ab") as log:
-            command = [binary, "--data", folder, "--listen", f"127.0.0.1:{port}"]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        while True:
-            try:
-                return self.send("/ready") and None
-            except OSError:
-                if self.process.poll() is not None:
-                    sys.exit(f"{binary} ended: {folder}.log says why")
-                time.sleep(0.05)
-
-    def send(self, path, body=None, method=None):
-        wanted = urllib.request.Request(self.url + path, body, HEADERS, method=method)
-        with urllib.request.urlopen(wanted, timeout=600) as answer:
-            return answer.read()
-
-    def ask(self, path, **parameters):
-        begun = time.monotonic()
-        data = json.loads(self.send(f"/loki/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))["data"]
-        return data, (time.monotonic() - begun) * 1e3
-
-    def memory(self, name):
-        """In MiB: VmRSS now, or VmHWM, the most so far."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split(f"{name}:")[1].split()[0]) / 1024
-
-    def cpu(self):
-        """User and system seconds."""
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / 100
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+TENANT = "edge"
 
 
 def push(ouro, args, start):
@@ -120,7 +74,7 @@ def main():
     binary = str(pathlib.Path(args.bin, "ouro").resolve())
     with tempfile.TemporaryDirectory() as scratch:
         folder = f"{scratch}/data"
-        ouro = Ouro(binary, folder)
+        ouro = Ouro(binary, folder, TENANT)
         time.sleep(1)
         idle, start = ouro.memory("VmRSS"), (int(time.time()) - 3_600) * 1_000_000_000 + 1
         print(f"idle: {idle:.0f} MiB")
@@ -136,7 +90,7 @@ def main():
         good &= questions(ouro, args, start, "from a segment", idle)
         size = sum(file.stat().st_size for file in pathlib.Path(folder, "objects").rglob("*") if file.is_file())
         ouro.stop()
-        ouro = Ouro(binary, folder)
+        ouro = Ouro(binary, folder, TENANT)
         good &= questions(ouro, args, start, "after a restart", idle)
         ouro.stop()
         print(f"objects: {size / 1e6:.1f} MB, {size / args.streams:.1f} bytes a stream")

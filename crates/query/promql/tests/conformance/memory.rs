@@ -82,7 +82,7 @@ impl Memory {
 impl SeriesSource for Memory {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SeriesIter<'_>, SourceError> {
         let matchers = matchers.to_vec();
-        let chosen = self.series.iter().filter(move |(labels, _)| Matcher::all(&matchers, labels));
+        let chosen = self.series.iter().filter(move |(labels, _)| Matcher::all(&matchers, labels.as_packed()));
         Ok(Box::new(chosen.filter_map(move |(_, series)| {
             let from = series.times.partition_point(|t| *t < range.min);
             let to = series.times.partition_point(|t| *t <= range.max).max(from);
