@@ -12,17 +12,25 @@ use crate::reading::Reading;
 use crate::source::{Replies as HeadReplies, Snapshot, TenantRows};
 use bytes::Bytes;
 use catalog::Name;
-use eval::source::{Delegated, Done, LogSelection, Order, PageIter, PageSource, Said, SourceError, Visit, visit};
+use eval::source::{
+    Delegated, Done, LogSelection, Order, PageIter, PageSource, Said, SourceError, Visit, chained, visit,
+};
 use hidden::Hidden;
 use logql::Options;
 use model::{ByteSize, Horizon, Signal, TenantId, TimeRange};
+use std::collections::HashMap;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use transport::v1::slices_client::SlicesClient;
 use transport::v1::{self, FoldLinesRequest, FoldReply, What, select_reply::Reply};
 use transport::{Link, link::MAX_MESSAGE, rows};
 
 /// Another querier is asked to look at that many rows or none.
 const MANY: u64 = if cfg!(test) { 8 } else { 1 << 18 };
+
+/// Objects that a query opens at one time.
+const OPENED_AT_ONCE: usize = 16;
 
 impl Parts {
     /// What of a tenant's row groups in some objects may have rows of a selection.
@@ -33,10 +41,30 @@ impl Parts {
         selection: &logs::Selection,
         reading: &Arc<Reading>,
     ) -> Result<Vec<Piece>, QueryError> {
+        // Those that are not open yet are opened side by side: where they are far away, that is most of the time.
+        let far: Vec<&String> = objects.iter().filter(|name| !self.segments.has_logs(name, tenant)).collect();
+        let open = |names: &[&String]| -> Result<Vec<_>, QueryError> {
+            let opened = names.iter().map(|name| {
+                reading.check()?;
+                Ok(((*name).clone(), self.segments.logs(name, tenant)?))
+            });
+            opened.collect()
+        };
+        let opened = thread::scope(|scope| {
+            let parts = far.chunks(far.len().div_ceil(OPENED_AT_ONCE).max(1));
+            let opening: Vec<_> = parts.map(|names| scope.spawn(move || open(names))).collect();
+            let opened = opening.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            opened.collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut opened: HashMap<String, _> = opened.into_iter().flatten().collect();
         let mut pieces = Vec::with_capacity(objects.len());
         for name in objects {
             reading.check()?;
-            if let Some(reader) = self.segments.logs(name, tenant)? {
+            let reader = match opened.remove(name) {
+                Some(reader) => reader,
+                None => self.segments.logs(name, tenant)?,
+            };
+            if let Some(reader) = reader {
                 pieces.extend(Piece::of(name, reader.through(|sections| reading.of(sections)), selection));
             }
         }
@@ -184,7 +212,7 @@ impl PageSource for TenantRows {
         let telling = self.telling(wanted, snapshot.hidden, apart);
         let mut runs = runs(pieces, ways.saturating_sub(1).max(1), &telling);
         runs.push(visit(telling.told(pages_of_heads(snapshot.heads, None))));
-        Ok(runs)
+        Ok(if ways > 1 { runs } else { vec![chained(runs)] })
     }
 
     fn delegate(

@@ -84,6 +84,8 @@ impl Ranges {
 
     /// An object to be read by threads that may block.
     pub fn object(&self, name: &str) -> Shared {
+        // Threads that were begun for a query are not the runtime's.
+        let _within = self.inner.runtime.enter();
         Shared { ranges: self.clone(), name: name.into(), object: self.inner.store.object(name) }
     }
 

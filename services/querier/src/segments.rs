@@ -60,6 +60,11 @@ impl Segments {
         Ok(Some(reader))
     }
 
+    /// Whether a tenant's logs in a segment are open already.
+    pub fn has_logs(&self, name: &str, tenant: &TenantId) -> bool {
+        self.logs.peek(&(name.to_owned(), tenant.clone())).is_some()
+    }
+
     /// A tenant's metrics in a segment; `None` when it has none. Blocks.
     pub fn metrics(&self, name: &str, tenant: &TenantId) -> Result<Option<Arc<metrics::Reader>>, QueryError> {
         let key = (name.to_owned(), tenant.clone());

@@ -113,6 +113,23 @@ pub fn visit(pages: PageIter<'_>) -> Visit<'_> {
     })
 }
 
+/// One run after the other, until no more rows are wanted.
+pub fn chained(runs: Vec<Visit<'_>>) -> Visit<'_> {
+    Box::new(move |take| {
+        let mut flow = ControlFlow::Continue(());
+        for run in runs {
+            run(&mut |rows| {
+                flow = take(rows);
+                flow
+            })?;
+            if flow.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
 pub type Take<'t> = &'t mut dyn FnMut(Rows<'_>) -> ControlFlow<()>;
 
 /// Some rows of one stream.
@@ -182,4 +199,31 @@ pub struct LogSelection {
 pub enum Order {
     Forward,
     Backward,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chained_runs_end_with_the_first_break() {
+        let page = |name: &str| {
+            let mut page = LogPage::new(Labels::from_pairs([("run", name)]));
+            page.push(1, "a line", Labels::empty());
+            Ok(page)
+        };
+        let runs = || ["a", "b", "c"].map(|name| visit(Box::new([page(name), page(name)].into_iter())));
+        for most in 1..8 {
+            let mut taken = 0;
+            let mut take = |_: Rows<'_>| {
+                taken += 1;
+                if taken < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            chained(runs().into())(&mut take).expect("rows");
+            assert_eq!(taken, most.min(6));
+        }
+        let failing = visit(Box::new([Err(SourceError { reason: Reason::Internal, text: "no".into() })].into_iter()));
+        let [first, ..] = runs();
+        assert!(chained(vec![first, failing])(&mut |_| ControlFlow::Continue(())).is_err());
+    }
 }

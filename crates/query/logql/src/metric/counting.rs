@@ -144,7 +144,8 @@ impl Counting<'_> {
             let steps = windows.of(*first).filter(|_| self.times.contains(*first));
             let alike =
                 if steps.is_some() { windows.same.intersect(self.times) } else { TimeRange::new(*first, *first) };
-            let (now, later) = rest.split_at(rest.iter().take_while(|time| alike.contains(**time)).count());
+            let count = rest.iter().take_while(|time| alike.contains(**time)).count();
+            let (now, later) = rest.split_at(count.max(1));
             rest = later;
             let Some(steps) = steps else { continue };
             let series = match series {
