@@ -70,6 +70,7 @@ def main():
     arguments.add_argument("--bin", default="target/release")
     arguments.add_argument("--streams", type=int, default=1_000_000)
     arguments.add_argument("--lines", type=int, default=2)
+    arguments.add_argument("--settle", type=float, default=20, help="seconds between the flush and the questions")
     args = arguments.parse_args()
     binary = str(pathlib.Path(args.bin, "ouro").resolve())
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,7 +87,8 @@ def main():
         good = questions(ouro, args, start, "from the head", idle)
         begun = time.monotonic()
         ouro.send("/flush?wait=true", b"", "POST")
-        print(f"flushed in {time.monotonic() - begun:.1f} s")
+        print(f"flushed in {time.monotonic() - begun:.1f} s, RSS +{ouro.memory('VmRSS') - idle:.0f} MiB")
+        time.sleep(args.settle)
         good &= questions(ouro, args, start, "from a segment", idle)
         size = sum(file.stat().st_size for file in pathlib.Path(folder, "objects").rglob("*") if file.is_file())
         ouro.stop()

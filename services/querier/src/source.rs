@@ -272,7 +272,9 @@ impl TenantRows {
         }
         let missing = asked.difference(&answers).any(|shard| !self.partial.shards().contains(shard));
         if missing || !snapshot.hidden.is_empty() {
-            // A leader of an older version does not know the question; and what is hidden is known of whole series.
+            // A leader of an older version does not know the question; and what is hidden is known of whole series, while
+            // these values may be of hidden ones.
+            values.all.clear();
             let series = self.series(signal, matchers, range)?;
             series.iter().try_for_each(|labels| values.add(labels.into()))?;
             return Ok(values.sorted());

@@ -1,9 +1,10 @@
-//! Walks any bytes as a Loki push; what can be walked survives being copied and cleaned.
+//! Walks any bytes as a Loki push; what can be walked survives being copied, cleaned and taken apart.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tenancy::Limits;
 use wire::error::DecodeError;
-use wire::loki::{Builder, sanitize, streams};
+use wire::loki::{Builder, sanitize, streams, unwrap_cri};
 
 fn walk(body: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut copy = Builder::new();
@@ -25,5 +26,8 @@ fuzz_target!(|body: &[u8]| {
     }
     if let Ok(clean) = sanitize(body) {
         assert!(walk(&clean).is_ok());
+    }
+    if let Ok(Some(apart)) = unwrap_cri(body, &Limits::default()) {
+        assert!(walk(&apart).is_ok());
     }
 });
