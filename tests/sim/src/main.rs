@@ -108,7 +108,8 @@ fn report(seed: u64, text: &str) {
 /// Runs a seed in a process of its own; says whether it went well, and what it printed.
 fn child(seed: u64) -> (bool, String) {
     let run = || {
-        let mut child = Command::new(std::env::current_exe()?)
+        // Not by its name: it may be built anew meanwhile.
+        let mut child = Command::new("/proc/self/exe")
             .args(["--brief", "--seed", &seed.to_string()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
