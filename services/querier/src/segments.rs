@@ -4,8 +4,8 @@ use crate::error::QueryError;
 use crate::ranges::Ranges;
 use block::Segment;
 use model::{ByteSize, TenantId};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 use std::sync::Arc;
 
 /// Opened segments and readers. The tenant is part of the key of every reader.
@@ -22,6 +22,16 @@ type Readers<R> = Cache<(String, TenantId), Arc<R>, Weight<R>>;
 const OPENED: usize = 512;
 /// What an index usually takes.
 const USUAL: u64 = 64 << 10;
+
+fn kept<R>(bytes: u64, held: fn(&R) -> usize) -> Readers<R> {
+    let items = (bytes / USUAL) as usize + 1;
+    // One index may take most of it, so it must not be cut into parts.
+    let options = OptionsBuilder::new().shards(1).estimated_items_capacity(items).weight_capacity(bytes).build();
+    match options {
+        Ok(options) => Cache::with_options(options, Weight(held), Default::default(), DefaultLifecycle::default()),
+        Err(_) => Cache::with_weighter(items, bytes, Weight(held)),
+    }
+}
 
 /// Weighs a reader by what it holds.
 struct Weight<R>(fn(&R) -> usize);
@@ -42,9 +52,7 @@ impl Segments {
     /// That keeps about so many bytes of indexes, half of them for each signal.
     pub fn new(ranges: Ranges, indexes: ByteSize) -> Segments {
         let half = indexes.0 / 2;
-        let items = (half / USUAL) as usize + 1;
-        let logs = Cache::with_weighter(items, half, Weight(logs::Reader::held));
-        let metrics = Cache::with_weighter(items, half, Weight(metrics::Reader::held));
+        let (logs, metrics) = (kept(half, logs::Reader::held), kept(half, metrics::Reader::held));
         Segments { ranges, opened: Cache::new(OPENED), logs, metrics }
     }
 
@@ -90,4 +98,21 @@ impl Segments {
 /// Says in which segment it happened.
 pub fn within<E: Into<QueryError>>(name: &str) -> impl Fn(E) -> QueryError {
     move |error| error.into().within(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_may_take_most_of_the_room() {
+        let kept = kept::<u64>(1 << 20, |bytes| *bytes as usize);
+        let key = |name: &str| (name.to_owned(), TenantId::new("t").expect("a name"));
+        kept.insert(key("large"), Arc::new(900_000));
+        assert!(kept.get(&key("large")).is_some());
+        kept.insert(key("larger"), Arc::new(2_000_000));
+        assert!(kept.get(&key("larger")).is_none());
+        (0..100).for_each(|n| kept.insert(key(&n.to_string()), Arc::new(50_000)));
+        assert!(kept.weight() <= 1 << 20, "{}", kept.weight());
+    }
 }
