@@ -132,3 +132,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn values_of_hidden_series_alone_are_not_told() {
+    let world = World::new(Signal::Metrics, 1);
+    let job = |job: &str| Labels::from_pairs([("__name__", "m"), ("job", job)]);
+    append_samples(&world, 0, &[(&job("a"), 1_000, 1.0), (&job("b"), 1_000, 1.0)]);
+    let _within = RUNTIME.enter();
+    let values = || world.rows().label_values(Signal::Metrics, "job", &[], TimeRange::ALL).expect("values");
+    assert_eq!(values(), ["a", "b"].map(Box::from));
+    world.ask(r#"{job="a"}"#, TimeRange::ALL);
+    assert_eq!(values(), ["b"].map(Box::from));
+}
