@@ -4,7 +4,7 @@
 //! [`parse`] reads a text into the tree of [`ast`], whose `Display` is the canonical text; `pipeline` compiles the
 //! stages and runs them over rows (`row`) of pages, or over the `fields` of rows that are kept taken apart; [`entries`]
 //! answers log queries; [`metric`] answers metric queries with the columns, aggregations and operators of `eval`.
-//! [`detect`] and [`mine`] say what fields and templates lines have.
+//! [`detect`] and [`patterns`] say what fields and templates lines have.
 
 pub mod ast;
 pub mod detect;
@@ -14,6 +14,7 @@ pub mod metric;
 pub mod mine;
 pub mod options;
 pub mod parse;
+pub mod patterns;
 
 mod display;
 mod fields;
@@ -38,3 +39,4 @@ pub use line_filter::LineTest;
 pub use metric::{fold, instant, range};
 pub use options::Options;
 pub use parse::parse;
+pub use patterns::patterns;

@@ -39,7 +39,7 @@ impl Template {
     }
 }
 
-/// Takes lines, one by one.
+/// Learns templates from lines, one by one.
 #[derive(Debug, Default)]
 pub struct Miner {
     templates: Vec<Template>,
@@ -48,32 +48,37 @@ pub struct Miner {
 }
 
 impl Miner {
-    /// Counts a line at the step that begins at `time`.
-    pub fn take(&mut self, time: i64, line: &str) {
+    /// The number of the template that a line joins or begins; none if there are too many.
+    pub fn learn(&mut self, line: &str) -> Option<usize> {
         let words = words(line);
         let alike = self.by_len.entry(words.len()).or_default();
         let best = alike.iter().map(|at| (self.templates[*at].shared(&words), *at)).max_by_key(|(shared, _)| *shared);
-        let at = match best {
+        match best {
             Some((shared, at)) if shared as f64 >= SHARED * words.len() as f64 => {
                 let template = &mut self.templates[at];
                 for (known, _) in template.words.iter_mut().zip(&words).filter(|(known, word)| known != *word) {
                     ANY.clone_into(known);
                 }
-                at
+                Some(at)
             }
-            _ if self.templates.len() >= MAX_TEMPLATES => return,
+            _ if self.templates.len() >= MAX_TEMPLATES => None,
             _ => {
                 let owned = words.iter().map(|word| (*word).to_owned()).collect();
                 self.templates.push(Template { words: owned, counts: BTreeMap::new() });
                 alike.push(self.templates.len() - 1);
-                self.templates.len() - 1
+                alike.last().copied()
             }
-        };
-        *self.templates[at].counts.entry(time).or_default() += 1;
+        }
+    }
+
+    /// Counts lines of a template at the step that begins at `time`.
+    pub fn count(&mut self, template: usize, time: i64, lines: u64) {
+        *self.templates[template].counts.entry(time).or_default() += lines;
     }
 
     /// The templates, those of the most lines first.
     pub fn finish(mut self) -> Vec<Template> {
+        self.templates.retain(|template| !template.counts.is_empty());
         self.templates.sort_by(|a, b| b.lines().cmp(&a.lines()).then_with(|| a.words.cmp(&b.words)));
         self.templates
     }
@@ -95,9 +100,15 @@ fn words(line: &str) -> Vec<&str> {
 mod tests {
     use super::*;
 
+    fn take(miner: &mut Miner, time: i64, line: &str) {
+        if let Some(template) = miner.learn(line) {
+            miner.count(template, time, 1);
+        }
+    }
+
     fn check(lines: &[&str], want: &[(&str, u64)]) {
         let mut miner = Miner::default();
-        lines.iter().for_each(|line| miner.take(0, line));
+        lines.iter().for_each(|line| take(&mut miner, 0, line));
         let found = miner.finish();
         let found: Vec<(String, u64)> = found.iter().map(|t| (t.text(), t.lines())).collect();
         let want: Vec<(String, u64)> = want.iter().map(|(text, lines)| ((*text).to_owned(), *lines)).collect();
@@ -122,7 +133,7 @@ mod tests {
         let name = |n: usize| ["", "a", "b", "c", "d", "e", "f", "g", "h", "i"][n].to_owned();
         for n in 0..1000 {
             let word = format!("{}-{}-{}", name(n / 100), name(n / 10 % 10), name(n % 10));
-            miner.take(0, &word);
+            take(&mut miner, 0, &word);
         }
         assert_eq!(miner.finish().len(), MAX_TEMPLATES);
         assert_eq!(words(&"word ".repeat(1000)).len(), MAX_WORDS + 1);
@@ -131,7 +142,7 @@ mod tests {
     #[test]
     fn lines_are_counted_by_time() {
         let mut miner = Miner::default();
-        [0, 10, 10].into_iter().for_each(|time| miner.take(time, "same line"));
+        [0, 10, 10].into_iter().for_each(|time| take(&mut miner, time, "same line"));
         assert_eq!(miner.finish()[0].counts, BTreeMap::from([(0, 1), (10, 2)]));
     }
 }

@@ -8,7 +8,7 @@ use eval::source::{LogSelection, Order, PageIter, PageSource, SourceError};
 use eval::value::{SampleValue, Value};
 use memory::Memory;
 use model::Reason;
-use ouro_logql::{Error, Options, entries, instant, parse, range};
+use ouro_logql::{Error, Options, entries, instant, parse, patterns, range};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -319,4 +319,28 @@ fn extreme_times_are_no_trouble() {
         instant(&source(), &expr, at, &Options::default()).expect("an answer");
         range(&source(), &expr, at, i64::MAX, i64::MAX / 4, &Options::default()).expect("an answer");
     }
+}
+
+#[test]
+fn templates_of_lines() {
+    let check = |query: &str, want: &[(&str, &[(i64, u64)])]| {
+        let expr = parse(query).expect(query);
+        let found = patterns(&source(), &expr, (20 * SECOND, 60 * SECOND), 20 * SECOND, &Options::default());
+        let found: Vec<(String, Vec<(i64, u64)>)> = found
+            .expect(query)
+            .iter()
+            .map(|template| (template.text(), template.counts.iter().map(|(t, n)| (t / SECOND, *n)).collect()))
+            .collect();
+        let want: Vec<(String, Vec<(i64, u64)>)> =
+            want.iter().map(|(text, counts)| ((*text).to_owned(), counts.to_vec())).collect();
+        assert_eq!(found, want, "{query}");
+    };
+    check(r#"{app="web"}"#, &[("level=info <_> msg=\"line <_>", &[(20, 2), (40, 2)])]);
+    check(r#"{app="web"} |= "status=500" "#, &[("level=info <_> msg=\"line <_>", &[(20, 1)])]);
+    check(r#"{app="web"} | logfmt | line_format "at {{.v}}" "#, &[("at <_>", &[(20, 2), (40, 2)])]);
+    check(r#"{app="meta"}"#, &[("broken", &[(20, 1)])]);
+    check(r#"{app="none"}"#, &[]);
+    let numbers = parse(r#"rate({app="web"}[1m])"#).expect("a query");
+    let error = patterns(&source(), &numbers, (0, SECOND), SECOND, &Options::default());
+    assert!(matches!(error, Err(Error::Kind(_))), "{error:?}");
 }

@@ -436,6 +436,14 @@ fn other_queriers_do_their_slices_of_what_is_closed() {
     assert_eq!((ask("count(m)"), world.sliced()), (vec![199.0; 3], (5, 1)), "rows are hidden here");
 }
 
+/// So many lines at each time.
+fn by_time(counts: impl Iterator<Item = (i64, u64)>) -> BTreeMap<i64, u64> {
+    counts.fold(BTreeMap::new(), |mut all, (time, lines)| {
+        *all.entry(time).or_default() += lines;
+        all
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -544,6 +552,11 @@ proptest! {
             let expr = logql::parse(text).expect("a query");
             let ask = |source: &dyn PageSource| logql::entries(source, &expr, start, end, limit, order, &options);
             prop_assert_eq!(ask(&everywhere), ask(&one_place), "{}", text);
+            let templates = logql::patterns(&everywhere, &expr, (start, end), step, &options).expect("templates");
+            let counts = templates.iter().flat_map(|template| &template.counts);
+            let every = logql::entries(&one_place, &expr, start, end, all.len().max(1), order, &options).expect("lines");
+            let lines = every.iter().flat_map(|stream| &stream.entries).map(|entry| (entry.time_ns / step * step, 1));
+            prop_assert_eq!(by_time(counts.map(|(time, lines)| (*time, *lines))), by_time(lines), "{}", text);
         }
         check_values(&everywhere, Signal::Logs, &["", "app", "nobody"])?;
         let (asked, failed) = world.sliced();

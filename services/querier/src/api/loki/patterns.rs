@@ -1,15 +1,10 @@
-//! The templates of lines, found when they are asked for in the newest lines of the range.
+//! The templates of lines, counted over the whole range.
 
 use crate::api::json;
 use crate::api::loki::read::{Answered, Read, check_range, options, parse, respond, rows_for};
 use crate::error::QueryError;
 use axum::response::Response;
-use eval::source::Order;
-use logql::mine::Miner;
 use std::fmt::Write;
-
-/// The lines that are looked at. Counts are those of these lines.
-const SAMPLE: usize = 10_000;
 
 pub async fn patterns(read: Read) -> Response {
     respond(answer(&read).await)
@@ -25,13 +20,9 @@ async fn answer(read: &Read) -> Result<Answered, QueryError> {
     read.run(move |context| {
         check_range(&context.limits, start, end)?;
         let rows = rows_for(context, &expr);
-        let found = logql::entries(&rows, &expr, start, end, SAMPLE, Order::Backward, &options(context))?;
-        let mut miner = Miner::default();
-        for entry in found.iter().flat_map(|stream| &stream.entries) {
-            miner.take(entry.time_ns.div_euclid(step) * step, &entry.line);
-        }
+        let found = logql::patterns(&rows, &expr, (start, end), step, &options(context))?;
         let mut out = String::new();
-        json::list(&mut out, &miner.finish(), |out, template| {
+        json::list(&mut out, &found, |out, template| {
             out.push_str("{\"pattern\":");
             json::string(out, &template.text());
             out.push_str(",\"samples\":");
