@@ -53,6 +53,8 @@ mod shapes;
 mod share;
 #[path = "cluster/store.rs"]
 mod store;
+#[path = "cluster/stored.rs"]
+mod stored;
 #[path = "cluster/tail.rs"]
 mod tail;
 #[path = "cluster/tenants.rs"]

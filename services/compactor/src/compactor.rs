@@ -9,11 +9,12 @@ use crate::lease::{self, Held};
 use crate::meters::Counts;
 use crate::orphans::{self, Unnamed};
 use crate::plan::{Job, Planner};
+use crate::progress::Merge;
 use crate::retention;
 use crate::settings::Settings;
 use catalog::{Catalog, Command, Reply, name::FOLDERS};
 use mesh::Directory;
-use model::Reason;
+use model::{Reason, TenantId};
 use node::{Compute, Stopping};
 use objects::Store;
 use std::collections::HashSet;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
-use tenancy::LimitTable;
+use tenancy::{LimitTable, RetentionSettings};
 use tokio::time::Instant;
 
 /// Cheap to clone.
@@ -49,7 +50,7 @@ impl Compactor {
         compute: Compute,
     ) -> Compactor {
         let (settings, control, serial) = (Arc::new(settings), Control::new(directory.control()), Default::default());
-        let merger = Merger { settings, control, store, limits, compute, serial };
+        let merger = Merger { settings, control, store, limits, compute, serial, progress: Default::default() };
         Compactor { merger: Arc::new(merger), directory, counts: Arc::default() }
     }
 
@@ -219,6 +220,24 @@ impl Compactor {
         self.merger.control.catalog(held.renew().await?).await
     }
 
+    /// A catalog as somebody has it now.
+    pub async fn seen_catalog(&self) -> Result<Catalog, Error> {
+        self.merger.control.catalog(0).await
+    }
+
+    pub fn retention(&self, tenant: &TenantId) -> RetentionSettings {
+        self.merger.limits.of(tenant).retention
+    }
+
+    /// The merge under way.
+    pub fn merge_now(&self) -> Option<Merge> {
+        self.merger.progress.now()
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     /// Writes this compactor's meters.
     pub fn meters(&self, out: &mut Exposition) {
         self.counts.write(out);
@@ -226,6 +245,6 @@ impl Compactor {
 }
 
 /// Unix milliseconds.
-fn now() -> i64 {
+pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -4,6 +4,7 @@ use crate::control::Control;
 use crate::error::Error;
 use crate::lease::Held;
 use crate::plan::Job;
+use crate::progress::{Begun, Progress};
 use crate::settings::Settings;
 use block::{BlockMeta, Part, Segment};
 use bytes::Bytes;
@@ -29,6 +30,7 @@ pub struct Merger {
     pub compute: Compute,
     /// Of the next block; never the same twice under one epoch.
     pub serial: AtomicU32,
+    pub progress: Progress,
 }
 
 /// What a job did.
@@ -44,11 +46,13 @@ pub struct Done {
 impl Merger {
     /// Does a job as a whole, or leaves nothing but objects that will be swept. `now` in Unix milliseconds.
     pub async fn run(&self, job: &Job, now: i64, held: &Held) -> Result<Done, Error> {
+        let begun = self.progress.begin(job);
         let inputs = Arc::new(self.open(job).await?);
         let (mut added, mut without) = (Vec::new(), Vec::new());
         for tenant in job.inputs.tenants() {
             let oldest = self.limits.of(tenant).retention.oldest(job.signal, now);
-            self.merge(job, &inputs, tenant, oldest, held, &mut added).await?;
+            begun.turn_to(tenant);
+            self.merge(job, &inputs, tenant, oldest, (held, &begun), &mut added).await?;
             let left_out = job.due.within(&job.inputs, job.signal, tenant);
             without.extend(left_out.iter().map(|request| (tenant.clone(), request.version)));
         }
@@ -95,7 +99,7 @@ impl Merger {
         inputs: &Arc<Vec<Segment>>,
         tenant: &TenantId,
         oldest: i64,
-        held: &Held,
+        (held, begun): (&Held, &Begun<'_>),
         added: &mut Vec<BlockEntry>,
     ) -> Result<(), Error> {
         let without = job.due.within(&job.inputs, job.signal, tenant);
@@ -120,6 +124,7 @@ impl Merger {
             held.check()?;
             self.store.put(&entry.name, data).await?;
             fail::fail_point!("compact::after_upload");
+            begun.did(entry.raw_bytes);
             added.push(entry);
             parts = Some(rest);
         }

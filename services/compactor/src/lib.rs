@@ -3,8 +3,9 @@
 //!
 //! Of several compactors one works: it has the `lease`, and every change that it asks of the catalog carries the lease's
 //! epoch. `plan` says what is worth merging, `job` merges it, `retention` and `orphans` say what may go, `deletes` what
-//! must; `compactor` does these in turn.
+//! must; `compactor` does these in turn, and `api` tells of it.
 
+mod api;
 mod compactor;
 mod control;
 mod deletes;
@@ -17,10 +18,12 @@ mod lease;
 mod meters;
 mod orphans;
 mod plan;
+mod progress;
 mod retention;
 mod settings;
 mod standalone;
 
+pub use api::router;
 pub use compactor::Compactor;
 pub use error::Error;
 pub use settings::Settings;

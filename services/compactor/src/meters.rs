@@ -1,6 +1,7 @@
 //! What a compactor counts.
 
 use crate::job::Done;
+use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use telemetry::Exposition;
@@ -29,6 +30,21 @@ pub struct Counts {
     bytes: AtomicU64,
 }
 
+/// What a compactor did since its start; rows and bytes are those of the blocks that it made.
+#[derive(Debug, Serialize)]
+pub struct Sums {
+    merges: u64,
+    inputs: u64,
+    blocks: u64,
+    rows: u64,
+    raw_bytes: u64,
+    bytes: u64,
+    expired: u64,
+    swept: u64,
+    swept_bytes: u64,
+    failures: u64,
+}
+
 impl Counts {
     pub fn done(&self, done: &Done) {
         let add = |count: &AtomicU64, more: u64| {
@@ -40,6 +56,28 @@ impl Counts {
         add(&self.rows, done.rows);
         add(&self.raw_bytes, done.raw_bytes);
         add(&self.bytes, done.bytes);
+    }
+
+    /// Whether this compactor has the lease.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed) == 1
+    }
+
+    /// What was done since the start.
+    pub fn sums(&self) -> Sums {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Sums {
+            merges: load(&self.jobs),
+            inputs: load(&self.inputs),
+            blocks: load(&self.blocks),
+            rows: load(&self.rows),
+            raw_bytes: load(&self.raw_bytes),
+            bytes: load(&self.bytes),
+            expired: load(&self.expired),
+            swept: load(&self.swept),
+            swept_bytes: load(&self.swept_bytes),
+            failures: load(&self.failures),
+        }
     }
 
     fn lag(&self, now: SystemTime) -> Duration {

@@ -66,7 +66,8 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let compute = start.node.compute().clone();
         let compactor = Compactor::new(own.compactor, directory.clone(), store, limits, compute);
         start.node.spawn("compactor", compactor.clone().run(start.node.stopping()));
-        let served = start.serve(&mesh, directory.watch(), Router::new(), move |out| compactor.meters(out)).await;
+        let routes = crate::router(compactor.clone());
+        let served = start.serve(&mesh, directory.watch(), routes, move |out| compactor.meters(out)).await;
         mesh.leave().await;
         served
     })

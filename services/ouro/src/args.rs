@@ -71,6 +71,16 @@ pub enum Command {
     Ring(Show),
     /// Show the shards of a cluster: who leads, who lags, what moves.
     Shards(Show),
+    /// Show what the compactor does, and what it has before it.
+    #[command(subcommand)]
+    Compactor(CompactorCommand),
+    /// Show what is in a segment or block, and how many bytes each part of it takes.
+    Inspect(Inspect),
+    /// Read segments and blocks as a whole, and say which are damaged.
+    Verify(Verify),
+    /// Look at the catalog, which says what segments and blocks there are.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Run a whole cluster on this machine: one process a member, with mutual TLS.
     Dev(Dev),
     /// Make an authority and certificates for the members of a cluster.
@@ -87,6 +97,79 @@ pub struct Show {
     pub json: bool,
     #[command(flatten)]
     pub server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CompactorCommand {
+    /// The merge under way, what there is to merge, and what was done since the start.
+    Status(Show),
+    /// What has passed its retention, and leaves with the compactor's next look. With another retention: what would.
+    Expired(Expired),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Expired {
+    /// Logs are kept for so long: 48h, 7d. Without it: as the settings say.
+    #[arg(long)]
+    pub logs: Option<String>,
+    /// Metrics are kept for so long.
+    #[arg(long)]
+    pub metrics: Option<String>,
+    /// Only what this tenant has.
+    #[arg(long)]
+    pub of: Option<String>,
+    #[command(flatten)]
+    pub show: Show,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// A file, a URL such as s3://bucket/segments/…, or an object's name in the store of the settings.
+    pub object: String,
+    /// Show all that takes bytes, however little.
+    #[arg(long)]
+    pub all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// Files, URLs, or names of objects in the store of the settings [default: all of that store].
+    pub objects: Vec<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Compare it with the bucket: every object is there and whole, and no log entry is in two segments.
+    Verify(CatalogVerify),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CatalogVerify {
+    /// Do not read the objects: that they are there, with their sizes, has to do.
+    #[arg(long)]
+    pub quick: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Where objects rest.
+#[derive(Debug, clap::Args)]
+pub struct StoreArgs {
+    /// Settings file of any role: `objects` and `data` are read from it.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Where data rests [default: ./data].
+    #[arg(long)]
+    pub data: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The command-line client: speaks the public HTTP API, prints tables for people and JSON for scripts.
 
 mod answer;
+mod compactor;
 mod http;
 mod push;
 mod query;
@@ -8,9 +9,12 @@ mod ring;
 mod table;
 mod tail;
 
+pub use compactor::compactor;
+pub use http::Client;
 pub use push::push;
 pub use query::query;
 pub use ring::{ring, shards};
+pub use table::table;
 pub use tail::tail;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! `args` says what was asked for; `server` opens and joins the roles; `status` answers how the process is; `observe`
 //! stores Ouro's own log lines and meters in Ouro; `client` is everything that only talks HTTP. `dev` runs a whole
-//! cluster of processes on one machine, `certs` makes what its members know each other by.
+//! cluster of processes on one machine, `certs` makes what its members know each other by. `stored` looks at objects.
 
 mod args;
 mod certs;
@@ -12,11 +12,12 @@ mod observe;
 mod server;
 mod settings;
 mod status;
+mod stored;
 
 pub use args::Args;
 pub use settings::Settings;
 
-use args::{Command, Run};
+use args::{CatalogCommand, Command, Run};
 use model::Role;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -32,6 +33,10 @@ pub fn run(args: Args) -> ExitCode {
         Some(Command::Push(push)) => client::run(client::push(push)),
         Some(Command::Ring(show)) => client::run(client::ring(show)),
         Some(Command::Shards(show)) => client::run(client::shards(show)),
+        Some(Command::Compactor(command)) => client::run(client::compactor(command)),
+        Some(Command::Inspect(inspect)) => client::run(stored::inspect(inspect)),
+        Some(Command::Verify(verify)) => client::run(stored::verify(verify)),
+        Some(Command::Catalog(CatalogCommand::Verify(verify))) => client::run(stored::verify_catalog(verify)),
         Some(Command::Dev(dev)) => client::run(dev::run(dev)),
         Some(Command::Certs(command)) => client::run(async move { certs::run(&command) }),
         Some(Command::Run(Run { role, args })) => run_role(role, args),

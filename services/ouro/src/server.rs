@@ -93,6 +93,7 @@ impl Roles {
             .merge(querier::router(self.querier.clone()))
             .merge(ruler::router(self.ruler.clone()))
             .merge(ingester::router(self.directory.clone()))
+            .merge(compactor::router(self.compactor.clone()))
     }
 }
 

@@ -45,6 +45,13 @@ impl Workshop {
             scratch: Vec::new(),
         }
     }
+
+    /// Gives back the memory of the last row group. The templates stay.
+    pub fn rest(&mut self) {
+        self.lines.rest();
+        self.metadata.rest();
+        (self.pool, self.keys, self.scratch) = (Pool::default(), Keys::default(), Vec::new());
+    }
 }
 
 impl Buffers {

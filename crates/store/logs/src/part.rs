@@ -12,7 +12,7 @@ use block::{MemorySections, Part};
 use model::{LabelSets, Labels, Packed, TenantId, TimeRange};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers and learned templates, used again for every row group and tenant.
+/// Buffers and learned templates, used again for every row group and tenant of a flush or merge.
 pub struct Encoder {
     pub rows: Rows,
     workshop: Workshop,
@@ -22,7 +22,7 @@ pub struct Encoder {
 /// Bodies over DATA, when logs compress well but not very well.
 const USUAL_RATIO: u64 = 12;
 
-/// An encoder that waits for the next flush or merge, with its buffers and the templates that it learned.
+/// An encoder that waits for the next flush or merge, with the templates that it learned.
 static IDLE: Mutex<Option<Encoder>> = Mutex::new(None);
 
 impl Encoder {
@@ -36,8 +36,11 @@ impl Encoder {
         idle.map_or_else(Encoder::new, Ok)
     }
 
-    /// Leaves the encoder to whoever needs one next.
-    pub fn leave(self) {
+    /// Leaves the encoder to whoever needs one next. Its buffers, as large as the largest row group, would outlive their use
+    /// by minutes.
+    pub fn leave(mut self) {
+        self.rows = Rows::default();
+        self.workshop.rest();
         *IDLE.lock().unwrap_or_else(PoisonError::into_inner) = Some(self);
     }
 

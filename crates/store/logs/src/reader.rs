@@ -470,7 +470,7 @@ impl Reader {
     /// How many bytes each kind of content takes, for looking at an encoding: sections, and columns by their first
     /// template's text before the slot.
     pub fn sizes(&self) -> Result<Vec<(String, u64)>, Error> {
-        let mut sizes = Vec::new();
+        let mut sizes = vec![("index".to_owned(), self.0.sections.len(INDEX).unwrap_or(0))];
         for group in &self.0.index.groups {
             sizes.extend(GroupReader::open(&self.0, group)?.sizes(&self.0)?);
         }

@@ -94,6 +94,13 @@ impl Shredder {
         self.used.clear();
     }
 
+    /// Gives back the memory of the last row group. The templates stay.
+    pub fn rest(&mut self) {
+        (self.columns, self.pending, self.active) = (Vec::new(), Vec::new(), 0);
+        (self.rows, self.touched) = (Vec::new(), Vec::new());
+        self.by_key = HashMap::new();
+    }
+
     /// Starts a row group.
     pub fn begin(&mut self) {
         if self.templates.len() > MAX_TEMPLATES {

@@ -66,11 +66,11 @@ fn group(group: &Value) -> Vec<String> {
     ]
 }
 
-fn each(list: &Value) -> impl Iterator<Item = &Value> {
+pub fn each(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-fn word(value: &Value) -> String {
+pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),

@@ -166,7 +166,6 @@ impl GroupReader {
         let mut sizes = vec![
             ("header".to_owned(), self.meta.header.end - self.meta.header.start),
             ("filter".to_owned(), self.meta.filter.end - self.meta.filter.start),
-            ("pool and dictionaries".to_owned(), self.meta.shared.end - self.meta.shared.start),
             ("times".to_owned(), self.meta.times.iter().map(|range| range.end - range.start).sum()),
         ];
         let mut names: Vec<Vec<String>> = Vec::new();
@@ -182,19 +181,25 @@ impl GroupReader {
             }
             names.push(of_columns);
         }
+        let mut pool = self.meta.shared.end - self.meta.shared.start;
         for (channel, names) in self.channels.iter().zip(&names) {
             for (column, name) in channel.columns.iter().zip(names) {
+                pool = pool.saturating_sub(column.dictionary_len());
                 sizes.push((format!("dictionary of {name}"), column.dictionary_len()));
             }
         }
+        sizes.push(("ids".to_owned(), pool));
         for page in &self.meta.pages {
             let region = inner.read(DATA, page.clone())?;
             let mut cursor = Cursor(&region);
             let mut directory = Cursor(cursor.bytes()?);
+            let head = region.len() - cursor.0.len() + frame::CHECKSUM;
+            sizes.push(("directories of pages".to_owned(), head as u64));
+            let mut len = || directory.varint().map(|len| if len == 0 { 0 } else { len + frame::CHECKSUM as u64 });
             for names in &names {
-                sizes.push(("templates of rows".to_owned(), directory.varint()?));
+                sizes.push(("templates of rows".to_owned(), len()?));
                 for name in names {
-                    sizes.push((name.clone(), directory.varint()?));
+                    sizes.push((name.clone(), len()?));
                 }
             }
         }

@@ -160,6 +160,24 @@ impl Reader {
         Ok(all)
     }
 
+    /// How many bytes each kind of content takes, for looking at an encoding. Small labels share a frame, and are named
+    /// together.
+    pub fn sizes(&self) -> Vec<(String, u64)> {
+        let section = |kind| self.sections.len(kind).unwrap_or(0);
+        let mut sizes = vec![
+            ("directory".to_owned(), section(section::DIRECTORY)),
+            ("times".to_owned(), section(section::TIMES)),
+            ("values".to_owned(), section(section::PAGES)),
+            ("exemplars and metadata".to_owned(), section(section::EXTRAS)),
+        ];
+        for (at, frame) in self.directory.frames.iter().enumerate() {
+            let within = self.directory.columns.iter().filter(|column| column.frame as usize == at);
+            let names: Vec<&str> = within.map(|column| &*column.name).collect();
+            sizes.push((format!("labels {}", names.join(", ")), frame.len));
+        }
+        sizes
+    }
+
     /// Reads everything, and so compares every checksum.
     pub fn verify(&self) -> Result<(), Error> {
         let mut rows = 0;
