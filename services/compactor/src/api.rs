@@ -127,7 +127,7 @@ async fn leaving(State(compactor): State<Compactor>, Query(wanted): Query<Wanted
     let is_asked = |tenant: &TenantId| wanted.tenant.as_ref().is_none_or(|asked| asked == tenant);
     let retention = |tenant: &TenantId| {
         let own = compactor.retention(tenant);
-        let changed = RetentionSettings { logs: logs.or(own.logs), metrics: metrics.or(own.metrics) };
+        let changed = RetentionSettings { logs: logs.or(own.logs), metrics: metrics.or(own.metrics), ..own.clone() };
         if is_asked(tenant) { changed } else { own }
     };
     answer(compactor.seen_catalog().await.map(|catalog| {

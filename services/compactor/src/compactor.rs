@@ -112,7 +112,7 @@ impl Compactor {
 
     async fn expire(&self, held: &Held) -> Result<(), Error> {
         let Merger { control, limits, .. } = &*self.merger;
-        let names = retention::expired(&self.catalog(held).await?, now(), |tenant| limits.of(tenant).retention);
+        let names = retention::expired(&self.catalog(held).await?, now(), |tenant| limits.of(tenant).retention.clone());
         if names.is_empty() {
             return Ok(());
         }
@@ -131,7 +131,8 @@ impl Compactor {
     async fn plan(&self, held: &Held, memory: &Memory) -> Result<Option<Job>, Error> {
         let catalog = self.catalog(held).await?;
         let settings = &self.merger.settings;
-        let due = Arc::new(Due::of(catalog.deletes(), now(), settings.delete_delay));
+        let due = Due::of(catalog.deletes(), now(), settings.delete_delay);
+        let due = Arc::new(due.passing(&catalog, now(), |tenant| self.retention(tenant)));
         Ok(Planner { catalog: &catalog, settings, now: now(), broken: &memory.broken, due: &due }.next())
     }
 
@@ -226,7 +227,7 @@ impl Compactor {
     }
 
     pub fn retention(&self, tenant: &TenantId) -> RetentionSettings {
-        self.merger.limits.of(tenant).retention
+        self.merger.limits.of(tenant).retention.clone()
     }
 
     /// The merge under way.

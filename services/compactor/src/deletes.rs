@@ -1,16 +1,20 @@
-//! Which objects have rows that are to be deleted: pure functions of the catalog and the time.
+//! Which objects have rows that are to be deleted, by requests or because a shorter retention has passed: pure functions of
+//! the catalog and the time.
 
 use catalog::{BlockEntry, Catalog, Inputs, SegmentEntry};
 use deletes::{Deletes, Request};
 use model::{Signal, TenantId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tenancy::RetentionSettings;
 
 /// The open requests that are so old that what has their rows is rewritten without them.
 #[derive(Debug, Default)]
 pub struct Due {
     tenants: BTreeMap<TenantId, Vec<Arc<Request>>>,
+    /// What names the rows that have passed a shorter retention.
+    passed: BTreeMap<TenantId, Vec<Arc<Request>>>,
 }
 
 impl Due {
@@ -22,11 +26,27 @@ impl Due {
         for (tenant, request) in deletes.open().filter(|(_, request)| is_due(request)) {
             tenants.entry(tenant.clone()).or_default().push(request.clone());
         }
-        Due { tenants }
+        Due { tenants, passed: BTreeMap::new() }
+    }
+
+    /// Beside the requests, what has passed a shorter retention of its tenant. `now` in Unix milliseconds.
+    pub fn passing(self, catalog: &Catalog, now: i64, retention: impl Fn(&TenantId) -> RetentionSettings) -> Due {
+        let of_segments = catalog.segments().flat_map(|segment| segment.tenants.iter().map(|entry| &entry.tenant));
+        let tenants: BTreeSet<&TenantId> = of_segments.chain(catalog.blocks().map(|block| &block.tenant)).collect();
+        let mut passed = BTreeMap::new();
+        for tenant in tenants {
+            let retention = retention(tenant);
+            let all = [Signal::Logs, Signal::Metrics].into_iter().flat_map(|s| hidden::passed(&retention, s, now));
+            let all: Vec<Arc<Request>> = all.map(Arc::new).collect();
+            if !all.is_empty() {
+                passed.insert(tenant.clone(), all);
+            }
+        }
+        Due { passed, ..self }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.tenants.is_empty()
+        self.tenants.is_empty() && self.passed.is_empty()
     }
 
     pub fn all(&self) -> impl Iterator<Item = (&TenantId, &Arc<Request>)> {
@@ -35,12 +55,12 @@ impl Due {
 
     /// Those that may name rows of a tenant in what is merged.
     pub fn within(&self, inputs: &Inputs, signal: Signal, tenant: &TenantId) -> Vec<Arc<Request>> {
-        let is_within = |request: &&Arc<Request>| {
-            let range = request.range();
-            let in_blocks = inputs.blocks.iter().any(|block| block.holds(tenant, range));
-            request.signal == signal && (in_blocks || inputs.segments.iter().any(|s| s.holds(tenant, range)))
-        };
-        self.tenants.get(tenant).into_iter().flatten().filter(is_within).cloned().collect()
+        within(self.tenants.get(tenant), inputs, signal, tenant)
+    }
+
+    /// As `within`, of what names rows that have passed a shorter retention.
+    pub fn passed_within(&self, inputs: &Inputs, signal: Signal, tenant: &TenantId) -> Vec<Arc<Request>> {
+        within(self.passed.get(tenant), inputs, signal, tenant)
     }
 
     pub fn is_in_segment(&self, segment: &SegmentEntry) -> bool {
@@ -48,8 +68,30 @@ impl Due {
     }
 
     pub fn is_in_block(&self, block: &BlockEntry) -> bool {
-        self.all().any(|(tenant, request)| has_in_block(block, tenant, request))
+        self.all().any(|(tenant, request)| has_in_block(block, tenant, request)) || self.is_shorter(block)
     }
+
+    /// Whether all rows of a block have passed a shorter retention, and it was not rewritten since: once is enough.
+    fn is_shorter(&self, block: &BlockEntry) -> bool {
+        let mut own = self.passed.get(&block.tenant).into_iter().flatten();
+        own.any(|passed| {
+            passed.signal == block.signal && block.max <= passed.end && !block.shortened.contains(&passed.version)
+        })
+    }
+}
+
+fn within(
+    requests: Option<&Vec<Arc<Request>>>,
+    inputs: &Inputs,
+    signal: Signal,
+    tenant: &TenantId,
+) -> Vec<Arc<Request>> {
+    let is_within = |request: &&Arc<Request>| {
+        let range = request.range();
+        let in_blocks = inputs.blocks.iter().any(|block| block.holds(tenant, range));
+        request.signal == signal && (in_blocks || inputs.segments.iter().any(|s| s.holds(tenant, range)))
+    };
+    requests.into_iter().flatten().filter(is_within).cloned().collect()
 }
 
 /// Whether an object may still have rows of a request.
@@ -73,8 +115,9 @@ mod tests {
     use crate::examples::{block, catalog, segment};
     use crate::plan::Planner;
     use crate::settings::Settings;
-    use catalog::{Command, Reply};
+    use catalog::{Command, Name, Reply};
     use std::collections::HashSet;
+    use tenancy::Shorter;
 
     fn ask(catalog: &mut Catalog, tenant: &str, signal: Signal, start: i64, end: i64, created: i64) -> u64 {
         let (tenant, query) = (TenantId::new(tenant).expect("a name"), "{a=\"b\"}".into());
@@ -91,6 +134,42 @@ mod tests {
         let settings = Settings { segment_age: Duration::ZERO, ..Settings::default() };
         let planner = Planner { catalog, settings: &settings, now: 1000, broken: &HashSet::new(), due: &due };
         planner.next().map(|job| job.names()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_block_that_has_passed_a_shorter_retention_is_rewritten_once() {
+        let check = |owner: &str, selector: (Option<&str>, Option<&str>), now, marked, want: usize| {
+            let kept = |tenant: &TenantId| {
+                let (logs, metrics) = (selector.0.map(str::to_owned), selector.1.map(str::to_owned));
+                let keep = Duration::from_millis(100);
+                let shorter = if tenant.as_str() == owner { vec![Shorter { logs, metrics, keep }] } else { Vec::new() };
+                RetentionSettings { shorter, ..RetentionSettings::default() }
+            };
+            let first = segment(Signal::Metrics, 0, 0, 0);
+            let mut catalog = block(catalog([first.clone()]), "a", &[&first.name]);
+            if marked {
+                // As it is after it was rewritten: the entry says so.
+                let entry = catalog.blocks().next().expect("a block").clone();
+                let passed = hidden::passed(&kept(&entry.tenant), Signal::Metrics, now);
+                let shortened = passed.iter().map(|passed| passed.version).collect();
+                let name = Name::block(&entry.tenant, Signal::Metrics, 1, 77).to_string();
+                let added = vec![BlockEntry { name, shortened, level: 2, ..(*entry).clone() }];
+                let removed = vec![entry.name.clone()];
+                catalog.apply(&Command::Replace { epoch: 1, removed, added, without: Vec::new() }.encode());
+            }
+            let due = Due::of(catalog.deletes(), now, Duration::ZERO).passing(&catalog, now, kept);
+            let settings = Settings::default();
+            let due = Arc::new(due);
+            let planner = Planner { catalog: &catalog, settings: &settings, now, broken: &HashSet::new(), due: &due };
+            let found = planner.next().map(|job| job.names()).unwrap_or_default();
+            assert_eq!(found.len(), want, "{owner} {selector:?} at {now}, marked: {marked}");
+        };
+        let up = (None, Some("up"));
+        check("a", up, 102, false, 1); // its newest row is of 1
+        check("a", up, 101, false, 0);
+        check("a", up, 102, true, 0);
+        check("b", up, 102, false, 0);
+        check("a", (Some("{a=\"b\"}"), None), 102, false, 0);
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub fn block(mut catalog: Catalog, owner: &str, removed: &[&str]) -> Catalog {
         max: 1,
         flushed: inputs.flushed(),
         without: Vec::new(),
+        shortened: Vec::new(),
     };
     apply(&mut catalog, &Command::Replace { epoch: 1, removed, added: vec![added], without: Vec::new() });
     catalog

@@ -103,10 +103,11 @@ impl Merger {
         added: &mut Vec<BlockEntry>,
     ) -> Result<(), Error> {
         let without = job.due.within(&job.inputs, job.signal, tenant);
+        let passed = job.due.passed_within(&job.inputs, job.signal, tenant);
         let begin = {
             let (inputs, settings, tenant, signal) =
                 (inputs.clone(), self.settings.clone(), tenant.clone(), job.signal);
-            let without = without.clone();
+            let without: Vec<Arc<Request>> = without.iter().chain(&passed).cloned().collect();
             move || Parts::begin(&inputs, signal, &tenant, oldest, &without, &settings)
         };
         let mut parts = Some(self.compute.run(Pool::Compactions, begin).await?);
@@ -119,7 +120,7 @@ impl Merger {
                 break;
             };
             found += part.rows;
-            let (entry, data) = self.block(job, part, &without, held.epoch);
+            let (entry, data) = self.block(job, part, (&without, &passed), held.epoch);
             fail::fail_point!("compact::before_upload");
             held.check()?;
             self.store.put(&entry.name, data).await?;
@@ -132,7 +133,14 @@ impl Merger {
         Ok(())
     }
 
-    fn block(&self, job: &Job, part: Part, without: &[Arc<Request>], epoch: u64) -> (BlockEntry, Bytes) {
+    /// A block, and its entry: it has no rows of these requests, nor of what has passed a shorter retention.
+    fn block(
+        &self,
+        job: &Job,
+        part: Part,
+        (without, passed): (&[Arc<Request>], &[Arc<Request>]),
+        epoch: u64,
+    ) -> (BlockEntry, Bytes) {
         let (inputs, signal) = (&job.inputs, job.signal);
         let (level, created, flushed) = (inputs.level(), inputs.created(), inputs.flushed());
         let place = inputs.place().unwrap_or(Place { order: 0, after: 0, shard: model::ShardId::new(signal, 0) });
@@ -152,6 +160,7 @@ impl Merger {
         let (data, _) = block::write_block(meta, part);
         let (min, max, bytes) = (times.min, times.max, data.len() as u64);
         let without = without.iter().map(|request| request.version).collect();
+        let shortened = passed.iter().filter(|passed| max <= passed.end).map(|passed| passed.version).collect();
         let entry = BlockEntry {
             name,
             signal,
@@ -166,6 +175,7 @@ impl Merger {
             max,
             flushed,
             without,
+            shortened,
         };
         (entry, data)
     }

@@ -29,8 +29,8 @@ mod tests {
         let kept = Some(Duration::from_millis(100));
         match tenant.as_str() {
             "ever" => RetentionSettings::default(),
-            "lines" => RetentionSettings { logs: kept, metrics: None },
-            _ => RetentionSettings { logs: kept, metrics: kept },
+            "lines" => RetentionSettings { logs: kept, ..RetentionSettings::default() },
+            _ => RetentionSettings { logs: kept, metrics: kept, ..RetentionSettings::default() },
         }
     }
 

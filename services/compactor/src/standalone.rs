@@ -47,7 +47,7 @@ impl Own for Process {
     const PORT: u16 = 3104;
 
     fn check(&self) -> Result<(), String> {
-        Overrides::of(self.limits.clone(), self.tenants.clone())?;
+        Overrides::of(self.limits.clone(), self.tenants.clone())?.check(hidden::check)?;
         self.compactor.check()
     }
 
@@ -62,7 +62,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         let store = Store::open(&own.objects, &own.data.join("objects")).map_err(|e| e.to_string())?;
         let (joining, directory) = start.join().await?;
         let mesh = joining.serve(Routes::default(), Router::new(), &start.node);
-        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?, hidden::check);
         let compute = start.node.compute().clone();
         let compactor = Compactor::new(own.compactor, directory.clone(), store, limits, compute);
         start.node.spawn("compactor", compactor.clone().run(start.node.stopping()));

@@ -38,7 +38,7 @@ impl Own for Process {
 pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     mesh::main(args, |own: Process, start: Start| async move {
         let (joining, directory) = start.join().await?;
-        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?, |_| Ok(()));
         let leaders = Arc::new(Leaders::new(directory.clone()));
         let distributor = Arc::new(Distributor::new(own.distributor, limits, leaders, directory.control()));
         let mut stopping = start.node.stopping();

@@ -64,7 +64,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     mesh::main(args, |own: Process, start: Start| async move {
         let text = |e: &dyn Display| e.to_string();
         let store = Store::open(&own.objects, &own.data.join("objects")).map_err(|e| text(&e))?;
-        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?, |_| Ok(()));
         let place = Place {
             data: &own.data,
             settings: &own.ingester,

@@ -68,7 +68,7 @@ impl Roles {
         std::fs::create_dir_all(&settings.data)
             .with_context(|| format!("cannot create the data folder {}", settings.data.display()))?;
         let overrides = settings.overrides().map_err(anyhow::Error::msg)?;
-        let limits = node.limits(overrides);
+        let limits = node.limits(overrides, hidden::check);
         let store = Store::open(&settings.objects, &settings.data.join("objects"))?;
         let (shards, compute) = (settings.shards, node.compute().clone());
         let ingester =

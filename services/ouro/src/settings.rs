@@ -88,7 +88,7 @@ impl Settings {
         self.distributor.check()?;
         self.compactor.check()?;
         self.ruler.check()?;
-        self.overrides().map(drop)
+        self.overrides()?.check(hidden::check)
     }
 
     pub fn overrides(&self) -> Result<Overrides, String> {

@@ -1,7 +1,7 @@
 //! A time that is over for some tenants: no head has samples of it, so what the catalog names is all there is of it.
 //!
 //! A sample that comes late makes a head have something there again, and its flush makes a new object; so does a merge.
-//! The same objects, and the same delete requests, therefore mean the same rows, for as long as retention does not reach
+//! The same objects, and the same delete requests, therefore mean the same rows, for as long as no retention reaches
 //! them.
 
 use crate::days::Past;
@@ -65,8 +65,12 @@ impl Past for Rows {
         let of = |rows: &TenantRows| {
             let closed = rows.closed.as_ref()?;
             let is_kept = rows.kept.of(Signal::Metrics, range) == range;
-            let mut objects = is_kept.then(|| closed.objects(&rows.tenant, range)).flatten()?;
-            objects.extend(closed.hiding(&rows.tenant, range).map(|request| format!("without {}", request.id())));
+            // What a shorter retention hides of a range changes as long as it does not hide all of its rows there.
+            let mut passed = rows.kept.hiding(Signal::Metrics, range);
+            let is_still = is_kept && passed.all(|request| request.range().contains(range.max));
+            let mut objects = is_still.then(|| closed.objects(&rows.tenant, range)).flatten()?;
+            let hiding = closed.hiding(&rows.tenant, range).chain(rows.kept.hiding(Signal::Metrics, range));
+            objects.extend(hiding.map(|request| format!("without {}", request.id())));
             Some(objects)
         };
         self.tenants().map(of).collect()

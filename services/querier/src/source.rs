@@ -193,6 +193,7 @@ impl TenantRows {
         let Question { tenant, signal, range, .. } = *question;
         if let Some(objects) = self.closed.as_ref().and_then(|closed| closed.objects(tenant, range)) {
             let requests = self.closed.iter().flat_map(|closed| closed.hiding(tenant, range));
+            let requests = requests.chain(self.kept.hiding(signal, range));
             let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
             return Ok(Ok(Snapshot { heads: Replies::of(Vec::new(), self), objects, catalog: Arc::default(), hidden }));
         }
@@ -207,7 +208,7 @@ impl TenantRows {
             begun.at(heads.iter().map(|head| (head.shard, head.applied)));
         }
         let asked = heads.iter().map(|head| head.version).min().unwrap_or(0);
-        let requests = catalog.deletes().hiding(tenant, signal, range, asked);
+        let requests = catalog.deletes().hiding(tenant, signal, range, asked).chain(self.kept.hiding(signal, range));
         let hidden = Arc::new(Hidden::of(requests.map(|request| &**request))?);
         Ok(objects.map(|objects| Snapshot { heads: Replies::of(heads, self), objects, catalog, hidden }))
     }

@@ -46,7 +46,7 @@ impl Own for Process {
     const PURPOSE: &'static str = "query";
 
     fn check(&self) -> Result<(), String> {
-        Overrides::of(self.limits.clone(), self.tenants.clone()).map(drop)
+        Overrides::of(self.limits.clone(), self.tenants.clone())?.check(hidden::check)
     }
 
     fn redacted(&self) -> Process {
@@ -59,7 +59,7 @@ pub fn standalone(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     mesh::main(args, |own: Process, start: Start| async move {
         let store = Store::open(&own.objects, &own.data.join("objects")).map_err(|e| e.to_string())?;
         let (joining, directory) = start.join().await?;
-        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?);
+        let limits = start.node.limits(Overrides::of(own.limits, own.tenants)?, hidden::check);
         let others = Some(joining.mesh().clone());
         let querier = Querier::new(directory.clone(), others, store, limits, &own.querier, &start.node);
         let routes = router(querier.clone());

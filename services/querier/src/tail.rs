@@ -196,7 +196,9 @@ impl Tail {
         turn.pages.append(&mut pages);
         // As a query hides them; the head's version is that of the last request that it knows.
         let catalog = rows.parts.catalog.at_least(head.version).await?;
-        let requests = catalog.deletes().hiding(&rows.tenant, Signal::Logs, TimeRange::ALL, head.version);
+        let (signal, all) = (Signal::Logs, TimeRange::ALL);
+        let requests = catalog.deletes().hiding(&rows.tenant, signal, all, head.version);
+        let requests = requests.chain(rows.kept.hiding(signal, all));
         let hidden = Hidden::of(requests.map(|request| &**request))?;
         if !hidden.is_empty() {
             turn.pages = std::mem::take(&mut turn.pages).into_iter().map(|page| hidden.shown(page)).collect();

@@ -2,7 +2,7 @@
 
 use model::Role;
 use ouro_tests::client::{Client, until};
-use ouro_tests::ledger::{Ledger, Sender, read_lines, read_samples};
+use ouro_tests::ledger::{LOKI, Ledger, Sender, now_ms, read_lines, read_samples};
 use ouro_tests::members::{Members, Shape};
 use ouro_tests::process::{Home, Process};
 use std::path::{Path, PathBuf};
@@ -252,4 +252,51 @@ async fn of_two_compactors_one_works() {
         let end = running.remove(name).expect("it runs").terminate();
         assert_eq!(end.status.code(), Some(0), "{}", end.stderr);
     }
+}
+
+/// Lines that a selector names are kept for a shorter time than the others: hidden at once, then gone, and the others stay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_selector_has_a_shorter_retention() {
+    let mut home = home();
+    let process = home.start();
+    let client = process.client();
+    let old = (now_ms() - 600_000) * 1_000_000;
+    for batch in 0..4 {
+        let of = |app: &str| {
+            let lines: Vec<_> =
+                (0..5).map(|n| serde_json::json!([(old + batch * 10 + n).to_string(), format!("line {n}")])).collect();
+            serde_json::json!({"stream": {"app": app}, "values": lines})
+        };
+        let body = serde_json::json!({"streams": [of("debug"), of("audit")]}).to_string();
+        let headers = [("content-type", "application/json"), ("x-scope-orgid", "short")];
+        client.send("POST", LOKI, &headers, body).await.expect("an answer").is("lines", 204, &[]);
+        client.flush().await;
+    }
+    let count = async |app: &str| {
+        let query = format!("sum(count_over_time({{app=\"{app}\"}}[1h]))");
+        let found = client.whole("short", "/loki/api/v1/query", &[("query", &query)]).await;
+        found["data"]["result"][0]["value"][1].as_str().unwrap_or("0").to_owned()
+    };
+    assert_eq!((count("debug").await, count("audit").await), ("20".into(), "20".into()));
+    let both = format!("{COMPACTOR_SETTINGS}{QUERIER_SETTINGS}");
+    let shorter = |selector: &str| {
+        format!("{both}[tenants.short]\nretention = {{ shorter = [{{ logs = '{selector}', keep = \"5m\" }}] }}\n")
+    };
+    home.change_with(&shorter("{app=}"));
+    until("the mistake is named", async || process.stderr().contains("limits of tenant short: retention.shorter")).await;
+    assert_eq!(count("debug").await, "20");
+
+    home.change_with(&shorter("{app=\"debug\"}"));
+    until("they are not shown any more", async || count("debug").await == "0").await;
+    assert_eq!(count("audit").await, "20");
+    let objects = home.data().join("objects");
+    all_merged(&client, &objects).await;
+    until("they are gone", async || {
+        let named: Vec<serde_json::Value> = serde_json::from_str(&client.text("/catalog").await).expect("JSON");
+        named.iter().map(|object| object["rows"].as_u64().expect("rows")).sum::<u64>() == 20
+    })
+    .await;
+    home.change_with(&both);
+    until("the limit is gone", async || process.stderr().contains("tenants.short.retention: nothing")).await;
+    assert_eq!((count("debug").await, count("audit").await), ("0".into(), "20".into()));
 }

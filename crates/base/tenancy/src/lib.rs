@@ -14,7 +14,7 @@ mod table;
 pub use admit::{Admitted, Read, Write, admit, admit_reads};
 pub use error::TenancyError;
 pub use ha::HaSettings;
-pub use limits::{Limits, RetentionSettings};
+pub use limits::{Limits, RetentionSettings, Shorter};
 pub use otlp::{Delta, DiscoverySettings, Naming, OtlpSettings};
 pub use relabel::{LabelPair, Relabel, RelabelAction, RelabelSettings, Relabeled};
 pub use table::{LimitTable, Overrides};

@@ -87,7 +87,7 @@ pub struct Limits {
 }
 
 /// How long rows are kept. Older ones are not shown, and leave the store when what they are in is rewritten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionSettings {
     /// `limits.retention.logs`: how long log lines are kept; null or "unlimited" for ever.
@@ -96,6 +96,34 @@ pub struct RetentionSettings {
     /// `limits.retention.metrics`: how long samples are kept; null or "unlimited" for ever.
     #[serde(with = "settings::duration::option")]
     pub metrics: Option<Duration>,
+    /// `limits.retention.shorter`: rows that are kept for a shorter time than the others.
+    pub shorter: Vec<Shorter>,
+}
+
+/// Rows that are kept for a shorter time than the others: of logs or of metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shorter {
+    /// A stream selector, with line filters if need be: `{app="a"} |= "debug"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
+    /// A selector of series: `{__name__=~"[^:]+"}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<String>,
+    /// For how long.
+    #[serde(with = "settings::duration")]
+    pub keep: Duration,
+}
+
+impl Shorter {
+    /// Which signal it is of, and its selector; `None` if it has none, or two.
+    pub fn selector(&self) -> Option<(Signal, &str)> {
+        match (&self.logs, &self.metrics) {
+            (Some(query), None) => Some((Signal::Logs, query)),
+            (None, Some(query)) => Some((Signal::Metrics, query)),
+            _ => None,
+        }
+    }
 }
 
 impl RetentionSettings {
@@ -105,10 +133,21 @@ impl RetentionSettings {
             Signal::Logs => self.logs,
             Signal::Metrics => self.metrics,
         };
-        let Some(kept) = kept else { return i64::MIN };
-        let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-        now.saturating_sub(kept).saturating_mul(signal.units_per_milli())
+        kept.map_or(i64::MIN, |kept| before(now, kept, signal))
     }
+}
+
+impl Shorter {
+    /// The oldest time of its rows that are kept, as [`RetentionSettings::oldest`].
+    pub fn oldest(&self, signal: Signal, now: i64) -> i64 {
+        before(now, self.keep, signal)
+    }
+}
+
+/// The time that is so long before `now`, in the signal's unit.
+fn before(now: i64, time: Duration, signal: Signal) -> i64 {
+    let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    now.saturating_sub(time).saturating_mul(signal.units_per_milli())
 }
 
 impl Default for Limits {

@@ -48,6 +48,13 @@ impl Overrides {
         lines
     }
 
+    /// Whether all limits are good in the eyes of `check`; the error says whose are not.
+    pub fn check(&self, check: fn(&Limits) -> Result<(), String>) -> Result<(), String> {
+        check(&self.defaults).map_err(|why| format!("limits: {why}"))?;
+        let mut tenants = self.tenants.iter();
+        tenants.try_for_each(|(tenant, (_, limits))| check(limits).map_err(|why| format!("limits of tenant {tenant}: {why}")))
+    }
+
     pub fn defaults(&self) -> &Limits {
         &self.defaults
     }
@@ -206,13 +213,16 @@ mod tests {
         let now = read(json).expect("reads");
         let table = LimitTable::new(&now);
         let of = |name: &str| {
-            let retention = table.of(&TenantId::new(name).expect("a name")).retention;
+            let retention = &table.of(&TenantId::new(name).expect("a name")).retention;
             (retention.logs, retention.metrics)
         };
         assert_eq!(of("a"), (Some(day), Some(30 * day)));
         assert_eq!(of("b"), (Some(7 * day), None));
         let changes = [
-            r#"limits.retention: {"logs":"7d","metrics":"30d"} instead of {"logs":"7d","metrics":"unlimited"}"#,
+            concat!(
+                r#"limits.retention: {"logs":"7d","metrics":"30d","shorter":[]} "#,
+                r#"instead of {"logs":"7d","metrics":"unlimited","shorter":[]}"#
+            ),
             r#"tenants.a.retention: {"logs":"1d"} instead of nothing"#,
             "tenants.a.shards: nothing instead of 2",
             r#"tenants.b.retention: {"metrics":null} instead of nothing"#,

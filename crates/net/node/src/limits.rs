@@ -21,12 +21,15 @@ struct Changing {
     tenants: BTreeMap<TenantId, Map<String, Value>>,
 }
 
+/// Says what is wrong with limits beyond their types: what the crates below cannot know.
+pub type Check = fn(&Limits) -> Result<(), String>;
+
 impl Node {
-    /// The limits of all tenants, which follow the settings file from now on.
-    pub fn limits(&self, overrides: Overrides) -> Arc<LimitTable> {
+    /// The limits of all tenants, which follow the settings file from now on, as long as `check` takes them.
+    pub fn limits(&self, overrides: Overrides, check: Check) -> Arc<LimitTable> {
         let table = Arc::new(LimitTable::new(&overrides));
         if self.sources().path().is_some() {
-            let watch = Watch { sources: self.sources().clone(), seen: None, overrides, table: table.clone() };
+            let watch = Watch { sources: self.sources().clone(), seen: None, overrides, check, table: table.clone() };
             self.spawn("limits", watch.run(self.stopping()));
         }
         table
@@ -39,6 +42,7 @@ struct Watch {
     seen: Option<Result<Vec<u8>, String>>,
     /// In force.
     overrides: Overrides,
+    check: Check,
     table: Arc<LimitTable>,
 }
 
@@ -76,7 +80,9 @@ impl Watch {
 
     fn load(&self) -> Result<Overrides, String> {
         let Changing { limits, tenants } = self.sources.load().map_err(|e| e.to_string())?;
-        Overrides::of(limits, tenants)
+        let overrides = Overrides::of(limits, tenants)?;
+        overrides.check(self.check)?;
+        Ok(overrides)
     }
 }
 
@@ -87,7 +93,8 @@ mod tests {
 
     fn watch(path: &Path) -> Watch {
         let (table, overrides) = (Arc::default(), Overrides::default());
-        Watch { sources: Sources::default().file(Some(path)), seen: None, overrides, table }
+        let check: Check = |limits| if limits.shards == 13 { Err("13 brings bad luck".into()) } else { Ok(()) };
+        Watch { sources: Sources::default().file(Some(path)), seen: None, overrides, check, table }
     }
 
     #[tokio::test]
@@ -103,6 +110,7 @@ mod tests {
             (Some("data = \"x\"\n[limits]\nshards = 3\n[tenants.a]\nshards = 7\n"), (7, 3)),
             (Some("[limits]\nshards = 3\n[tenants.a]\nshar"), (7, 3)),
             (Some("[limits]\nshards = 3\n[tenants.a]\nshard = 9\n"), (7, 3)),
+            (Some("[limits]\nshards = 3\n[tenants.a]\nshards = 13\n"), (7, 3)),
             (None, (7, 3)),
             (Some("[limits]\nshards = 4\n"), (4, 4)),
             (Some(""), (1, 1)),

@@ -77,6 +77,9 @@ pub struct BlockEntry {
     /// The open delete requests of which it has no rows, by their versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<u64>,
+    /// The shorter retentions that all of its rows have passed, so that it has none of theirs, by their versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortened: Vec<u64>,
 }
 
 impl BlockEntry {

@@ -86,7 +86,8 @@ impl Index {
         if version > VERSION {
             return Err(Error::Newer { version, newest: VERSION });
         }
-        let body = frame::unpack(&frame::open(data)?[1..])?;
+        let packed = frame::open(data)?.get(1..).ok_or(Error::Corrupt { why: "the index is empty" })?;
+        let body = frame::unpack(packed)?;
         let mut cursor = Cursor(&body);
         let page_rows = u32::try_from(cursor.varint()?).ok().filter(|rows| *rows > 0);
         let page_rows = page_rows.ok_or(Error::Corrupt { why: "pages have no rows" })?;
@@ -214,6 +215,9 @@ mod tests {
             bytes[at] ^= 4;
             assert!(Index::decode(&bytes).is_err());
         }
+        let mut only_sealed = Vec::new();
+        frame::seal(&mut only_sealed, 0); // its checksum's first byte is taken for the version
+        assert!(Index::decode(&only_sealed).is_err());
         let mut newer = encoded;
         newer[0] = VERSION + 1;
         let text = Index::decode(&newer).expect_err("is newer").to_string();

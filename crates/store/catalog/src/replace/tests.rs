@@ -53,6 +53,7 @@ fn block(catalog: &Catalog, name: &str, owner: &str, removed: &[&str]) -> BlockE
         max: 9,
         flushed: inputs.flushed(),
         without: Vec::new(),
+        shortened: Vec::new(),
     }
 }
 

@@ -62,6 +62,7 @@ fn any_catalog_command() -> impl Strategy<Value = Vec<u8>> {
         max: 9,
         flushed: vec![(shard, through)],
         without: Vec::new(),
+        shortened: Vec::new(),
     });
     let tenant = TenantId::anonymous();
     let delete = prop_oneof![

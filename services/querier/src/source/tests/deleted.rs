@@ -2,7 +2,10 @@
 //! and when it is done.
 
 use super::*;
+use crate::kept::Kept;
 use std::collections::HashSet;
+use std::time::Duration;
+use tenancy::{RetentionSettings, Shorter};
 
 /// Selectors of lines, and the same the obvious way.
 type IsNamed = fn(&Row) -> bool;
@@ -74,6 +77,44 @@ proptest! {
             prop_assert_eq!(&series, &streams, "{}", state);
             check_values(&everywhere, Signal::Logs, &["", "app"])?;
         }
+    }
+
+    #[test]
+    fn lines_that_have_passed_a_shorter_retention_are_not_shown(
+        all in random_logs::rows(0..150),
+        (numbers, lines) in (prop::collection::vec(random_logs::metric(), 3), prop::collection::vec(random_logs::log(), 3)),
+        shorter in prop::collection::vec((0..5usize, 1..110u64), 1..4),
+        shards in 1..3u32,
+        mut chance in chance(),
+        (limit, newest) in (1..60usize, any::<bool>()),
+    ) {
+        let world = World::new(Signal::Logs, shards);
+        spread_lines(&world, shards, &all, &mut chance);
+        let _within = RUNTIME.enter();
+        let of = |(at, keep): &(usize, u64)| {
+            let (logs, keep) = (Some(LINES[*at].0.to_owned()), Duration::from_secs(*keep));
+            Shorter { logs, metrics: None, keep }
+        };
+        let retention = RetentionSettings { shorter: shorter.iter().map(of).collect(), ..RetentionSettings::default() };
+        let everywhere = TenantRows { kept: Kept::at(&retention, 110_000), ..world.rows() };
+        let has_passed = |row: &Row| {
+            shorter.iter().any(|(at, keep)| row.time < (110 - *keep as i64) * SECOND && LINES[*at].1(row))
+        };
+        let left: Vec<Row> = all.iter().filter(|row| !has_passed(row)).cloned().collect();
+        let (options, one_place) = (logql::Options::default(), one_place(&left));
+        let order = if newest { Order::Backward } else { Order::Forward };
+        let (start, end, step) = (0, 110 * SECOND, 10 * SECOND);
+        for text in &numbers {
+            let expr = logql::parse(text).expect("a query");
+            let ask = |source: &dyn PageSource| logql::range(source, &expr, start, end, step, &options).map(points);
+            prop_assert_eq!(differ(ask(&everywhere), ask(&one_place), 1e-9), None, "{}", text);
+        }
+        for text in &lines {
+            let expr = logql::parse(text).expect("a query");
+            let ask = |source: &dyn PageSource| logql::entries(source, &expr, start, end, limit, order, &options);
+            prop_assert_eq!(ask(&everywhere), ask(&one_place), "{}", text);
+        }
+        check_values(&everywhere, Signal::Logs, &["", "app"])?;
     }
 
     #[test]

@@ -323,6 +323,7 @@ impl World {
                 max,
                 flushed: flushed.clone(),
                 without: asked.iter().map(|request| request.version).collect(),
+                shortened: Vec::new(),
             });
             self.put(&name, data);
         }
