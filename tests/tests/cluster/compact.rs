@@ -283,7 +283,8 @@ async fn a_selector_has_a_shorter_retention() {
         format!("{both}[tenants.short]\nretention = {{ shorter = [{{ logs = '{selector}', keep = \"5m\" }}] }}\n")
     };
     home.change_with(&shorter("{app=}"));
-    until("the mistake is named", async || process.stderr().contains("limits of tenant short: retention.shorter")).await;
+    until("the mistake is named", async || process.stderr().contains("limits of tenant short: retention.shorter"))
+        .await;
     assert_eq!(count("debug").await, "20");
 
     home.change_with(&shorter("{app=\"debug\"}"));

@@ -52,7 +52,9 @@ impl Overrides {
     pub fn check(&self, check: fn(&Limits) -> Result<(), String>) -> Result<(), String> {
         check(&self.defaults).map_err(|why| format!("limits: {why}"))?;
         let mut tenants = self.tenants.iter();
-        tenants.try_for_each(|(tenant, (_, limits))| check(limits).map_err(|why| format!("limits of tenant {tenant}: {why}")))
+        tenants.try_for_each(|(tenant, (_, limits))| {
+            check(limits).map_err(|why| format!("limits of tenant {tenant}: {why}"))
+        })
     }
 
     pub fn defaults(&self) -> &Limits {

@@ -54,7 +54,8 @@ pub fn patterns(
         limit: None,
         horizon: None,
     };
-    let mut mining = Mining { range, step: step_ns, looked: 0, miner: Miner::default(), known: Known::of(None, Labels::empty()) };
+    let mut mining =
+        Mining { range, step: step_ns, looked: 0, miner: Miner::default(), known: Known::of(None, Labels::empty()) };
     let mut result = Ok(());
     chained(source.visits(&selection, pipeline.is_empty(), 1)?)(&mut |rows| {
         result = budget.tick().map_err(Error::from).and_then(|()| match rows {

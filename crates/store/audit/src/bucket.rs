@@ -47,7 +47,12 @@ impl Audit {
         for (shard, mut all) in by_shard {
             all.sort_unstable();
             for two in all.windows(2).filter(|two| two[1].0 < two[0].1) {
-                faults.push(format!("{} and {}: both have entry {} of shard {shard}", two[0].2, two[1].2, two[1].0 + 1));
+                faults.push(format!(
+                    "{} and {}: both have entry {} of shard {shard}",
+                    two[0].2,
+                    two[1].2,
+                    two[1].0 + 1
+                ));
             }
         }
         let names: BTreeSet<&str> = named.iter().map(|object| object.name.as_str()).collect();

@@ -134,9 +134,7 @@ impl Origin {
                 through: meta.through,
                 term: meta.term,
             },
-            Meta::Block(meta) => {
-                Origin::Block { level: meta.level, epoch: meta.epoch, flushed: meta.flushed.clone() }
-            }
+            Meta::Block(meta) => Origin::Block { level: meta.level, epoch: meta.epoch, flushed: meta.flushed.clone() },
         }
     }
 }

@@ -29,7 +29,8 @@ fn text(all: &Inspection, lines: usize) -> String {
     let ratio = all.raw_bytes as f64 / all.bytes.max(1) as f64;
     let what = if all.signal == "logs" { "lines" } else { "samples" };
     out.push_str(&format!("  {} {what}, {raw} before encoding, {bytes} here ({ratio:.1} : 1)\n\n", all.rows));
-    let header = ["tenant", if all.signal == "logs" { "streams" } else { "series" }, what, "bytes", "ratio", "from", "to"];
+    let header =
+        ["tenant", if all.signal == "logs" { "streams" } else { "series" }, what, "bytes", "ratio", "from", "to"];
     out.push_str(&table(&header, &all.parts.iter().map(|part| row(part, all.signal)).collect::<Vec<_>>()));
     for part in &all.parts {
         let shown = part.contents.iter().take(lines).map(|content| (content.what.clone(), content.bytes));

@@ -61,7 +61,10 @@ pub fn find(text: &str, args: &StoreArgs) -> anyhow::Result<Found> {
         let path = std::path::absolute(path)?;
         let text = path.to_str().with_context(|| format!("the name of {} is not UTF-8", path.display()))?;
         let (folder, name) = split(text).with_context(|| format!("{text} names no object"))?;
-        return found(&Store::open(&Settings::default(), Path::new(if folder.is_empty() { "/" } else { folder }))?, name);
+        return found(
+            &Store::open(&Settings::default(), Path::new(if folder.is_empty() { "/" } else { folder }))?,
+            name,
+        );
     }
     found(&store(args)?, text)
 }
