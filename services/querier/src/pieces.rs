@@ -67,7 +67,8 @@ impl<R: Clone> Piece<R> {
 }
 
 /// Deals pieces out in up to `ways` parts of at most `most` rows and a row group. A piece goes to whom `prefers` names as long
-/// as that one has room, and then to the first who has; so without preferences, the parts follow one another.
+/// as that one has room, and else to whom has least; what is left of it, and what has no preference, to the first who has
+/// room: so without preferences, the parts follow one another.
 pub fn deal<R: Clone>(
     pieces: Vec<Piece<R>>,
     ways: usize,
@@ -81,8 +82,13 @@ pub fn deal<R: Clone>(
         while from < piece.rows.len() {
             let has_room = |way: &usize| parts[*way].0 < most;
             let least = || (0..parts.len()).min_by_key(|way| parts[*way].0);
-            let now =
-                way.take().filter(has_room).or_else(|| (0..parts.len()).find(has_room)).or_else(least).unwrap_or(0);
+            // Most of a row group must have room: else two parts could be one, and another none.
+            let fits = |way: &usize| parts[*way].0 == 0 || parts[*way].0 + piece.rows[from] / 2 < most;
+            let now = match way.take() {
+                Some(way) => Some(way).filter(fits).or_else(least),
+                None => (0..parts.len()).find(has_room).or_else(least),
+            };
+            let now = now.unwrap_or(0);
             let (weight, part) = &mut parts[now];
             let mut until = from;
             while until < piece.rows.len() && (until == from || *weight < most) {
@@ -178,6 +184,9 @@ mod tests {
         let owner = |name: &str| Some(usize::from(name != "0"));
         let parts = deal(pieces(&[&[5], &[5], &[5, 5, 5]]), 2, 13, owner);
         assert_eq!(shown(&parts), [vec![("0", 2..3), ("2", 4..5)], vec![("1", 2..3), ("2", 2..4)]]);
+        // One who is preferred for all does not get all.
+        let parts = deal(pieces(&[&[36], &[28]]), 2, 40, |_| Some(0));
+        assert_eq!(shown(&parts), [vec![("0", 2..3)], vec![("1", 2..3)]]);
         // Nobody of that name.
         assert_eq!(shown(&deal(pieces(&[&[5]]), 2, 13, |_| Some(7))), [vec![("0", 2..3)], vec![]]);
     }

@@ -1,36 +1,54 @@
 //! Which columns hold what a parser finds in lines that are kept taken apart, so that no line needs to be made for it.
 //!
 //! The parser itself says so: it reads the shape's text with a stand-in in each slot, and what it finds is traced back to
-//! the slot in which it stands. A shape of which that is not certain has no fields, and its lines are read as others are.
+//! the slot in which it stands, or to what all lines of the shape have in common. A shape of which that is not certain has
+//! no fields, and its lines are read as others are.
 
-use crate::stage::json;
+use crate::ast::Extraction;
+use crate::row::label_name;
+use crate::stage::{json, logfmt};
 use model::Shape;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a JSON parser looks for.
+/// A parser, and what it looks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Parser<'p> {
-    /// All fields of an object.
+    /// All fields of a JSON object.
     All,
-    /// The values at some paths, each under a name.
+    /// The values at some paths in it, each under a name.
     Paths(&'p [String], &'p [Vec<json::Step>]),
+    /// All pairs of a logfmt line.
+    Pairs(logfmt::Mode),
+    /// The values of some of its keys, each under a name.
+    Keys(logfmt::Mode, &'p [Extraction]),
+}
+
+impl Parser<'_> {
+    /// Whether a slot that holds `text` leaves the line what its shape is taken for.
+    pub(crate) fn fits(self, text: &str) -> bool {
+        match self {
+            Parser::All | Parser::Paths(..) => json::bare(text).is_some(),
+            Parser::Pairs(_) | Parser::Keys(..) => logfmt::is_plain(text),
+        }
+    }
 }
 
 /// The labels that a parser finds in lines of one shape.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fields {
     pub found: Vec<Field>,
-    /// Columns whose values must be JSON's for the line to be.
-    pub bare: Vec<u32>,
+    /// Columns whose values must fit the parser.
+    pub checked: Vec<u32>,
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) struct Field {
     pub name: String,
-    /// Where its value is; without one it is the empty text.
+    /// Where its value is; without one it is `text`.
     pub column: Option<u32>,
-    /// Whether the value stands in quotes.
+    pub text: String,
+    /// Whether the value is a JSON text in quotes.
     pub quoted: bool,
 }
 
@@ -40,7 +58,8 @@ const MAX_SLOTS: usize = 256;
 impl Fields {
     /// The labels that `wants` asks for.
     pub(crate) fn of(shape: &Shape, parser: Parser<'_>, wants: impl Fn(&str) -> bool) -> Option<Fields> {
-        if shape.slots.len() > MAX_SLOTS || !shape.slots.first()?.0.starts_with('{') {
+        let is_json = matches!(parser, Parser::All | Parser::Paths(..));
+        if shape.slots.len() > MAX_SLOTS || (is_json && !shape.slots.first()?.0.starts_with('{')) {
             return None;
         }
         let mut text = String::new();
@@ -48,7 +67,7 @@ impl Fields {
         let after = shape.slots.iter().skip(1).map(|(literal, _)| literal.as_str()).chain([shape.end.as_str()]);
         for ((literal, column), after) in shape.slots.iter().zip(after) {
             text.push_str(literal);
-            let quoted = literal.ends_with('"') && after.starts_with('"');
+            let quoted = is_json && literal.ends_with('"') && after.starts_with('"');
             let start = text.len();
             text.push(if quoted { 'x' } else { '0' });
             if slots.iter().any(|slot| slot.column == *column) {
@@ -57,23 +76,71 @@ impl Fields {
             slots.push(Slot { span: start..text.len(), column: *column, quoted });
         }
         text.push_str(&shape.end);
-        let bare = slots.iter().filter(|slot| !slot.quoted).map(|slot| slot.column).collect();
-        let mut fields = Fields { found: Vec::new(), bare };
+        let checked = slots.iter().filter(|slot| !slot.quoted).map(|slot| slot.column).collect();
+        let mut fields = Fields { found: Vec::new(), checked };
+        let certain = match parser {
+            Parser::All | Parser::Paths(..) => fields.of_object(&text, &slots, parser, wants),
+            Parser::Pairs(mode) => fields.of_pairs(&text, &slots, mode, |key, add| {
+                let name = label_name(key);
+                if wants(&name) { add(name.into_owned()) } else { true }
+            }),
+            Parser::Keys(mode, keys) => fields.of_pairs(&text, &slots, mode, |key, add| {
+                let mut own = keys.iter().filter(|wanted| wanted.expression == key && wants(&wanted.name));
+                own.all(|wanted| add(wanted.name.clone()))
+            }),
+        };
+        certain.then_some(fields)
+    }
+
+    /// Finds what JSON parsers do; whether all of that is certain.
+    fn of_object(&mut self, text: &str, slots: &[Slot], parser: Parser<'_>, wants: impl Fn(&str) -> bool) -> bool {
         let mut certain = true;
-        let end = json::fields(&text, &mut |name, value| {
+        let end = json::fields(text, &mut |name, value| {
             if matches!(parser, Parser::All) && wants(&name) {
-                certain &= fields.add(name.into_owned(), &value, &text, &slots);
+                certain &= self.add(name.into_owned(), &value, text, slots);
             }
         });
-        certain &= text[end.ok()?..].trim().is_empty();
+        certain &= end.is_ok_and(|end| text[end..].trim().is_empty());
         if let Parser::Paths(names, paths) = parser {
-            for (name, value) in names.iter().zip(json::lookup(&text, paths).ok()?) {
+            let Ok(values) = json::lookup(text, paths) else { return false };
+            for (name, value) in names.iter().zip(values) {
                 if wants(name) {
-                    certain &= fields.add(name.clone(), &value, &text, &slots);
+                    certain &= self.add(name.clone(), &value, text, slots);
                 }
             }
         }
-        certain.then_some(fields)
+        certain
+    }
+
+    /// Finds what logfmt parsers do; `take` is told each key, and adds its value under the names that it is to have.
+    fn of_pairs(
+        &mut self,
+        text: &str,
+        slots: &[Slot],
+        mode: logfmt::Mode,
+        take: impl Fn(&str, &mut dyn FnMut(String) -> bool) -> bool,
+    ) -> bool {
+        let mut certain = true;
+        let read = logfmt::raw_pairs(text, mode, &mut |key, value| {
+            // A key that differs from line to line may be any.
+            certain &= !slots.iter().any(|slot| slot.is_in(&place(key, text)));
+            // What was made anew of what the line says is in it nowhere.
+            let span = place(&value, text);
+            let is_same = span.end <= text.len() && !slots.iter().any(|slot| slot.is_in(&span));
+            certain &= take(key, &mut |name| {
+                if is_same { self.add_text(name, &value) } else { self.add(name, &value, text, slots) }
+            });
+        });
+        certain && read.is_ok()
+    }
+
+    /// Adds a value that all lines have; false if the name was found before.
+    fn add_text(&mut self, name: String, text: &str) -> bool {
+        let is_new = self.found.iter().all(|field| field.name != name);
+        if is_new {
+            self.found.push(Field { name, column: None, text: text.to_owned(), quoted: false });
+        }
+        is_new
     }
 
     /// Traces a value back to its slot; false if it has none, or if the name was found before.
@@ -82,17 +149,21 @@ impl Fields {
             return false;
         }
         if value.is_empty() {
-            self.found.push(Field { name, column: None, quoted: false });
-            return true;
+            return self.add_text(name, "");
         }
-        // A value that is not a part of the text is found nowhere in it.
-        let start = (value.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-        let Some(slot) = slots.iter().find(|slot| slot.span == (start..start.wrapping_add(value.len()))) else {
+        let span = place(value, text);
+        let Some(slot) = slots.iter().find(|slot| slot.span == span) else {
             return false;
         };
-        self.found.push(Field { name, column: Some(slot.column), quoted: slot.quoted });
+        self.found.push(Field { name, column: Some(slot.column), text: String::new(), quoted: slot.quoted });
         true
     }
+}
+
+/// Where a part of a text is in it; what is not a part of it is nowhere in it.
+fn place(part: &str, text: &str) -> Range<usize> {
+    let start = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    start..start.wrapping_add(part.len())
 }
 
 struct Slot {
@@ -101,16 +172,25 @@ struct Slot {
     quoted: bool,
 }
 
+impl Slot {
+    fn is_in(&self, span: &Range<usize>) -> bool {
+        span.start < self.span.end && self.span.start < span.end
+    }
+}
+
 impl Field {
     /// The label's value where the slot holds `text`; none if the parser leaves it out.
     pub(crate) fn value<'t>(&self, text: &'t str, parser: Parser<'_>) -> Option<Cow<'t, str>> {
         if self.quoted {
             return Some(json::unescape(text).unwrap_or(Cow::Borrowed(text)));
         }
+        if matches!(parser, Parser::Pairs(_) | Parser::Keys(..)) {
+            return Some(Cow::Borrowed(text));
+        }
         match (json::bare(text)?, parser) {
             (json::Bare::Plain, _) | (json::Bare::Nested, Parser::Paths(..)) => Some(Cow::Borrowed(text)),
             (json::Bare::Null, Parser::Paths(..)) => Some(Cow::Borrowed("")),
-            (json::Bare::Null | json::Bare::Nested, Parser::All) => None,
+            (json::Bare::Null | json::Bare::Nested, _) => None,
         }
     }
 }
@@ -130,7 +210,7 @@ mod tests {
         let text = fields.map(|fields| {
             let found = fields.found.iter().map(|field| match field.column {
                 Some(column) => format!("{}={column}{}", field.name, if field.quoted { "q" } else { "" }),
-                None => format!("{}=", field.name),
+                None => format!("{}={}", field.name, field.text),
             });
             found.collect::<Vec<_>>().join(" ")
         });
@@ -153,9 +233,31 @@ mod tests {
     }
 
     #[test]
+    fn pairs_are_traced_to_their_columns() {
+        let mode = |strict, keep_empty| logfmt::Mode { strict, keep_empty };
+        let all = Parser::Pairs(mode(false, false));
+        check("level=info took=~ms at=~", all, None);
+        check("level=info no=~ms at=~", all, Some("level=info at=1"));
+        check("a=~ b=\"~\" c= d", all, Some("a=0 b=1"));
+        check("a=~ c= d", Parser::Pairs(mode(false, true)), Some("a=0 c= d="));
+        check("a=\"x \\\" y\" b=~", all, None);
+        check("no=\"x \\\" y\" b=~", all, Some("b=0"));
+        check("a=~ a=~", all, None);
+        check("~=1 a=2", all, None);
+        check("GET /~ status=~ x=y=z", all, Some("status=1"));
+        check("GET status=~ x=y=z", Parser::Pairs(mode(true, false)), None);
+        check("foo.bar=~", all, Some("foo_bar=0"));
+        let key = |name: &str, expression: &str| Extraction { name: name.into(), expression: expression.into() };
+        let keys = [key("s", "status"), key("t", "status"), key("l", "level"), key("no", "status")];
+        let some = Parser::Keys(mode(false, false), &keys);
+        check("level=info status=~ other=~x", some, Some("l=info s=0 t=0"));
+        check("other=~x", some, Some(""));
+    }
+
+    #[test]
     fn values_are_what_the_parser_gives() {
         let check = |text: &str, quoted, all: Option<&str>, path: Option<&str>| {
-            let field = Field { name: "a".into(), column: Some(0), quoted };
+            let field = Field { name: "a".into(), column: Some(0), text: String::new(), quoted };
             assert_eq!(field.value(text, Parser::All).as_deref(), all, "{text}");
             assert_eq!(field.value(text, Parser::Paths(&[], &[])).as_deref(), path, "{text}");
             let line = if quoted { format!("{{\"a\":\"{text}\"}}") } else { format!("{{\"a\":{text}}}") };

@@ -100,13 +100,6 @@ impl Known {
 }
 
 impl Mining {
-    /// How many of so many lines are looked at.
-    fn looks(&mut self, lines: usize) -> usize {
-        let looks = lines.min(if self.looked < MANY_LOOKS { LOOKS } else { 1 });
-        self.looked += looks;
-        looks
-    }
-
     /// Takes rows that are kept taken apart.
     fn take_part(&mut self, part: &mut dyn Shredded) -> Result<(), Error> {
         let same_group = self.known.group == Some(part.group());
@@ -117,22 +110,31 @@ impl Mining {
         // By shape, in the order of time.
         let mut rows: Vec<usize> = (0..steps.len()).filter(|row| self.range.contains(part.times()[*row])).collect();
         rows.sort_by_key(|row| shapes[*row]);
-        for rows in rows.chunk_by(|a, b| shapes[*a] == shapes[*b]) {
-            let number = shapes[rows[0]];
-            let mut shape = self.known.shapes.remove(&number).unwrap_or_default();
+        let by_shape = || rows.chunk_by(|a, b| shapes[*a] == shapes[*b]);
+        let mut chosen = Vec::new();
+        for rows in by_shape() {
+            let shape = self.known.shapes.entry(shapes[rows[0]]).or_default();
             // Lines that were kept whole have nothing in common.
-            let whole = number == 0 && self.looked < MANY_LOOKS;
-            if whole || shape.templates.is_empty() {
-                let looks = self.looks(rows.len());
-                let chosen: Vec<usize> = (0..looks).map(|look| rows[look * rows.len() / looks]).collect();
-                let page = part.lines(&chosen)?;
-                shape.templates = (0..page.len()).map(|at| self.miner.learn(page.line(at))).collect();
+            if shape.templates.is_empty() || (shapes[rows[0]] == 0 && self.looked < MANY_LOOKS) {
+                shape.templates.clear();
+                let looks = looks(&mut self.looked, rows.len());
+                chosen.extend((0..looks).map(|look| rows[look * rows.len() / looks]));
             }
+        }
+        // Lines can be read in order only.
+        chosen.sort_unstable();
+        if !chosen.is_empty() {
+            let page = part.lines(&chosen)?;
+            for (at, row) in chosen.iter().enumerate().take(page.len()) {
+                let template = self.miner.learn(page.line(at));
+                self.known.shapes.entry(shapes[*row]).or_default().templates.push(template);
+            }
+        }
+        for rows in by_shape() {
+            let shape = self.known.shapes.entry(shapes[rows[0]]).or_default();
             for alike in rows.chunk_by(|a, b| steps[*a] == steps[*b]) {
-                let step = steps[alike[0]];
-                shape.count(alike.len(), |template, lines| self.miner.count(template, step, lines));
+                shape.count(alike.len(), |template, lines| self.miner.count(template, steps[alike[0]], lines));
             }
-            self.known.shapes.insert(number, shape);
         }
         Ok(())
     }
@@ -164,13 +166,20 @@ impl Mining {
                 lines.push((steps[at], row.line.clone().into_owned().into()));
             }
         }
-        let looks = self.looks(lines.len());
+        let looks = looks(&mut self.looked, lines.len());
         for look in 0..looks {
             let those = &lines[look * lines.len() / looks..(look + 1) * lines.len() / looks];
             let Some(template) = self.miner.learn(&those[0].1) else { continue };
             those.iter().for_each(|(step, _)| self.miner.count(template, *step, 1));
         }
     }
+}
+
+/// How many of so many lines are looked at, where so many were before.
+fn looks(looked: &mut usize, lines: usize) -> usize {
+    let looks = lines.min(if *looked < MANY_LOOKS { LOOKS } else { 1 });
+    *looked += looks;
+    looks
 }
 
 impl Shape {

@@ -116,8 +116,8 @@ impl Pipeline {
         self.steps.is_empty()
     }
 
-    /// The first stage, if it is a parser that looks for fields of objects, no other stage looks at lines, and the fields
-    /// that are asked for are known.
+    /// The first stage, if it is a parser of JSON or logfmt, no other stage looks at lines, and the fields that are asked for
+    /// are known.
     pub(crate) fn parser(&self) -> Option<Parser<'_>> {
         let labels_only = |step: &Step| matches!(step, Step::Label(_) | Step::Drop(_) | Step::Keep(_));
         let (first, rest) = self.steps.split_first().filter(|_| self.early.is_empty())?;
@@ -127,6 +127,8 @@ impl Pipeline {
         let keys_only = |path: &Vec<json::Step>| path.iter().all(|step| matches!(step, json::Step::Key(_)));
         match first {
             Step::Json if self.wanted.is_some() => Some(Parser::All),
+            Step::Logfmt(mode) if self.wanted.is_some() => Some(Parser::Pairs(*mode)),
+            Step::LogfmtKeys(mode, keys) => Some(Parser::Keys(*mode, keys)),
             Step::JsonPaths(names, paths) if paths.iter().all(keys_only) => Some(Parser::Paths(names, paths)),
             _ => None,
         }

@@ -132,6 +132,37 @@ const QUERIES: [&str; 16] = [
     r#"sum without (status, took, text, wait) (count_over_time({app="a"} | json status="status", took="took" [20s]))"#,
 ];
 
+const PAIRS: [&str; 12] = [
+    r#"sum by (status) (count_over_time({app="a"} | logfmt [20s]))"#,
+    r#"sum by (status, level) (rate({app=~".+"} | logfmt status="status", level [7s]))"#,
+    r#"sum by (level) (count_over_time({app=~".+"} | logfmt | status >= 300 [20s]))"#,
+    r#"sum by (level) (count_over_time({app=~".+"} | logfmt --strict | status >= 300 | __error__="" [20s]))"#,
+    r#"sum by (app, none) (count_over_time({app=~".+"} | logfmt --keep-empty | none="" [20s]))"#,
+    r#"quantile_over_time(0.9, {app=~".+"} | logfmt took="took" | unwrap took | __error__="" [20s]) by (app)"#,
+    r#"avg_over_time({app="a"} | logfmt | unwrap took | __error__="" [20s]) by (status)"#,
+    r#"max_over_time({app=~".+"} | logfmt | unwrap took [20s]) by (app)"#,
+    r#"avg_over_time({app=~".+"} | logfmt | level!="" | unwrap duration(wait) | __error__="" [20s]) by (pod)"#,
+    r#"sum by (took_extracted, took) (count_over_time({app=~".+"} | logfmt [20s]))"#,
+    r#"sum by (text, msg) (count_over_time({app=~".+"} | logfmt | text!="" | drop text="a" [20s]))"#,
+    r#"sum by (a, b) (count_over_time({app=~".+"} | logfmt a="status", b="status", c="none" [20s]))"#,
+];
+
+fn pairs() -> impl Strategy<Value = String> {
+    let took = prop_oneof![150 => (0..90_000i64).prop_map(|n| format!("{}.{:03}", n / 1000, n % 1000)), 1 => value(), 1 => Just("nope".to_owned())];
+    let text = prop::sample::select(vec!["a1", "b2", "a/b", "c\\\"d1", "x=1", "é", "", "a 1", "\u{fffd}1"]);
+    let level = prop::sample::select(vec!["info", "warn"]);
+    let shape = prop_oneof![12 => Just(0), 4 => Just(1), 1 => 2..7usize];
+    (shape, value(), took, text, level).prop_map(|(shape, status, took, text, level)| match shape {
+        0 => format!("level={level} status={status} took={took} msg=\"took {took} s\" wait={took}s"),
+        1 => format!("took={took} none= status={status} text={text} flag"),
+        2 => format!("status={status} status={took} took={took}"),
+        3 => format!("GET /{took} text=\"{text}\" status={status}"),
+        4 => format!("status={status} took=\"{took}"),
+        5 => format!(r#"{{"status":{status},"took":{took}}}"#),
+        _ => String::new(),
+    })
+}
+
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => prop::sample::select(vec!["200", "204", "301", "500"]).prop_map(str::to_owned),
@@ -162,20 +193,39 @@ proptest! {
 
     #[test]
     fn columns_answer_as_lines_do(lines in prop::collection::vec((0..4usize, 0..100i64, line()), 400..700)) {
-        let labels = [r#"{app="a"}"#, r#"{app="a", pod="p"}"#, r#"{app="b", took="9"}"#, r#"{app="c", status="s"}"#];
-        let lines: Vec<_> = (0..).zip(lines).map(|(at, (stream, time, line))| (labels[stream], time * SECOND + at, line)).collect();
-        let reader = part(&lines);
-        let apart = Apart(&reader, AtomicUsize::new(0));
-        for query in QUERIES {
-            let expr = logql::parse(query).expect(query);
-            let options = Options::default();
-            let ask = |source: &dyn PageSource| {
-                let range = logql::range(source, &expr, 0, 100 * SECOND, 10 * SECOND, &options);
-                let instant = logql::instant(source, &expr, 77 * SECOND, &options);
-                (text(range), text(instant))
-            };
-            prop_assert_eq!(ask(&apart), ask(&Lines(&reader)), "{}", query);
-        }
-        prop_assert!(apart.1.load(Relaxed) > 0, "no rows were taken apart");
+        check(lines, &QUERIES)?;
     }
+
+    #[test]
+    fn columns_of_pairs_answer_as_lines_do(lines in prop::collection::vec((0..4usize, 0..100i64, pairs()), 400..700)) {
+        check(lines, &PAIRS)?;
+    }
+}
+
+/// Asks the same of lines and of columns. Of patterns, all lines must be counted.
+fn check(lines: Vec<(usize, i64, String)>, queries: &[&str]) -> Result<(), TestCaseError> {
+    let labels = [r#"{app="a"}"#, r#"{app="a", pod="p"}"#, r#"{app="b", took="9"}"#, r#"{app="c", status="s"}"#];
+    let stamped = (0..).zip(lines).map(|(at, (stream, time, line))| (labels[stream], time * SECOND + at, line));
+    let lines: Vec<_> = stamped.collect();
+    let reader = part(&lines);
+    let apart = Apart(&reader, AtomicUsize::new(0));
+    let options = Options::default();
+    for query in queries {
+        let expr = logql::parse(query).expect(query);
+        let ask = |source: &dyn PageSource| {
+            let range = logql::range(source, &expr, 0, 100 * SECOND, 10 * SECOND, &options);
+            let instant = logql::instant(source, &expr, 77 * SECOND, &options);
+            (text(range), text(instant))
+        };
+        prop_assert_eq!(ask(&apart), ask(&Lines(&reader)), "{}", query);
+    }
+    prop_assert!(apart.1.load(Relaxed) > 0, "no rows were taken apart");
+    let all = logql::parse(r#"{app=~".+"}"#).expect("a query");
+    let found = logql::patterns(&apart, &all, (0, 101 * SECOND), 10 * SECOND, &options).expect("patterns");
+    for step in (0..110).step_by(10).map(|start| start * SECOND) {
+        let counted: u64 = found.iter().filter_map(|template| template.counts.get(&step)).sum();
+        let there = lines.iter().filter(|(_, time, _)| (step..step + 10 * SECOND).contains(time)).count();
+        prop_assert_eq!(counted, there as u64, "at {}", step);
+    }
+    Ok(())
 }

@@ -80,7 +80,7 @@ impl Counting<'_> {
         for shape in shapes {
             match known.fields(part, shape, parser, sampler)? {
                 Some(fields) => {
-                    let block = Block::read(part, &fields, sampler, &mut coded)?;
+                    let block = Block::read(part, &fields, parser, sampler, &mut coded)?;
                     self.take_block(&*part, shape, &block, known, set, &mut lines)?;
                 }
                 None => {
@@ -166,7 +166,7 @@ impl Counting<'_> {
                     }
                 }
                 None if field.column.is_none() => {
-                    parsed.extract(Cow::Owned(field.name.clone()), Cow::Borrowed(""));
+                    parsed.extract(Cow::Owned(field.name.clone()), Cow::Owned(field.text.clone()));
                 }
                 None => {}
             }
@@ -217,10 +217,10 @@ impl Known {
             }
         };
         let Some(fields) = fields else { return Ok(None) };
-        for column in &fields.bare {
+        for column in &fields.checked {
             let fits = match self.columns.get(column) {
                 Some(fits) => *fits,
-                None => match part.check(*column, &|text| crate::stage::json::bare(text).is_some())? {
+                None => match part.check(*column, &|text| parser.fits(text))? {
                     Checked::Group(fits) => *self.columns.entry(*column).or_insert(fits),
                     Checked::Rows(fits) => fits,
                 },
@@ -233,10 +233,16 @@ impl Known {
     }
 }
 
+/// A value that is no plain one is no sample either, however the parser would give it.
+fn all_of(parser: Parser<'_>) -> Parser<'_> {
+    if matches!(parser, Parser::Paths(..)) { Parser::All } else { parser }
+}
+
 impl<'b> Block<'b> {
     fn read(
         part: &mut dyn Shredded,
         fields: &'b Fields,
+        parser: Parser<'_>,
         sampler: &Sampler<'_>,
         coded: &mut HashMap<u32, Rc<Coded>>,
     ) -> Result<Block<'b>, Error> {
@@ -259,7 +265,7 @@ impl<'b> Block<'b> {
                     None => {
                         let coded = read(part, column)?;
                         let number = |code| {
-                            let value = field.value(coded.get(code), Parser::All)?;
+                            let value = field.value(coded.get(code), all_of(parser))?;
                             unwrapped(&value, unwrap).ok()
                         };
                         let numbers = (0..coded.len() as u32).map(number).collect();
@@ -308,7 +314,7 @@ impl<'b> Block<'b> {
         let sample = self.samples.as_ref().map(|(at, _)| *at);
         for (at, (field, text)) in self.fields.found.iter().zip(self.texts(row)).enumerate() {
             key.push(u8::from(field.quoted) | u8::from(text.is_some()) << 1 | u8::from(sample == Some(at)) << 2);
-            for text in [field.name.as_str(), text.unwrap_or("")] {
+            for text in [field.name.as_str(), text.unwrap_or(&field.text)] {
                 key.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 key.extend_from_slice(text.as_bytes());
             }

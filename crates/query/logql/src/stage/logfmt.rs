@@ -86,6 +86,12 @@ fn pair(line: &str, start: usize) -> Result<(&str, Cow<'_, str>, usize), Fault> 
     Ok((key, clean(Cow::Borrowed(&line[from..at])), at))
 }
 
+/// Whether a text that stands within a line leaves its keys, quotes and blanks what they are.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let is_plain = |byte: u8| byte > b' ' && !matches!(byte, b'=' | b'"' | b'\\');
+    !text.is_empty() && text.bytes().all(is_plain) && !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
 fn unexpected(line: &str, at: usize) -> Fault {
     let found = line[at..].chars().next().unwrap_or(' ');
     (at, format!("unexpected '{found}'"))
