@@ -126,7 +126,8 @@ impl Fields {
             certain &= !slots.iter().any(|slot| slot.is_in(&place(key, text)));
             // What was made anew of what the line says is in it nowhere.
             let span = place(&value, text);
-            let is_same = span.end <= text.len() && !slots.iter().any(|slot| slot.is_in(&span));
+            let is_own = span.start <= span.end && span.end <= text.len();
+            let is_same = is_own && !slots.iter().any(|slot| slot.is_in(&span));
             certain &= take(key, &mut |name| {
                 if is_same { self.add_text(name, &value) } else { self.add(name, &value, text, slots) }
             });
